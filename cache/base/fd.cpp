@@ -1,0 +1,116 @@
+#include "cache/base/fd.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+
+namespace senv {
+
+namespace {
+
+struct DirCloser {
+    void operator()(DIR* dir) const noexcept { ::closedir(dir); }
+};
+
+}  // namespace
+
+void Fd::reset() noexcept {
+    // Never retried: on Linux the number is free even after EINTR.
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+}
+
+Result<Fd> open_file(const std::string& path, int flags, mode_t mode) {
+    const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+    if (fd < 0) return Error::sys(errno, "cannot open '" + path + "'");
+    return Fd(fd);
+}
+
+Result<Fd> open_at(const Fd& dir, const std::string& name, int flags, mode_t mode) {
+    const int fd = ::openat(dir.get(), name.c_str(), flags | O_CLOEXEC, mode);
+    if (fd < 0) return Error::sys(errno, "cannot open '" + name + "'");
+    return Fd(fd);
+}
+
+Result<void> write_all(int fd, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            return Error::sys(errno, "cannot write");
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(n));
+    }
+    return {};
+}
+
+Result<void> write_all(int fd, std::string_view text) {
+    return write_all(fd, std::as_bytes(std::span(text.data(), text.size())));
+}
+
+Result<std::string> read_to_end(int fd, std::size_t limit, std::string_view shown) {
+    std::string text;
+    char buffer[16384];
+    for (;;) {
+        const ssize_t n = ::read(fd, buffer, sizeof buffer);
+        if (n < 0) {
+            if (errno == EINTR) continue;
+            return Error::sys(errno, "cannot read '" + std::string(shown) + "'");
+        }
+        if (n == 0) return text;
+        if (text.size() + static_cast<std::size_t>(n) > limit) {
+            return Error(Kind::corrupt, "cannot read '" + std::string(shown) + "': it has more than " +
+                                            std::to_string(limit) + " bytes");
+        }
+        text.append(buffer, static_cast<std::size_t>(n));
+    }
+}
+
+Result<std::string> read_small_file(const std::string& path, std::size_t limit) {
+    const Fd fd = SENV_TRY(open_file(path, O_RDONLY | O_NOCTTY));
+    return read_to_end(fd.get(), limit, path);
+}
+
+Result<std::string> read_small_file(const Fd& dir, const std::string& name, std::size_t limit) {
+    const Fd fd = SENV_TRY(open_at(dir, name, O_RDONLY | O_NOCTTY));
+    return read_to_end(fd.get(), limit, name);
+}
+
+Result<std::vector<std::string>> names_in(const Fd& dir, std::uint64_t most) {
+    // A descriptor of its own: a duplicate would share its position.
+    Fd own = SENV_TRY(open_at(dir, ".", O_RDONLY | O_DIRECTORY));
+    const std::unique_ptr<DIR, DirCloser> stream(::fdopendir(own.get()));
+    if (!stream) return Error::sys(errno, "cannot list a directory");
+    own.release();  // NOLINT(bugprone-unused-return-value): the stream owns it now
+    std::vector<std::string> names;
+    for (;;) {
+        errno = 0;
+        const struct dirent* entry = ::readdir(stream.get());
+        if (entry == nullptr) {
+            if (errno != 0) return Error::sys(errno, "cannot list a directory");
+            return names;
+        }
+        const std::string_view name(entry->d_name);
+        if (name == "." || name == "..") continue;
+        if (names.size() == most) {
+            return Error(Kind::corrupt, "a directory has more than " + std::to_string(most) + " entries");
+        }
+        names.emplace_back(name);
+    }
+}
+
+Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode) {
+    std::string beside = path + ".XXXXXX";
+    const Fd fd(::mkostemp(beside.data(), O_CLOEXEC));
+    if (!fd) return Error::sys(errno, "cannot create '" + beside + "'");
+    Result<void> done = write_all(fd.get(), text);
+    if (done && ::fchmod(fd.get(), mode) != 0) done = Error::sys(errno, "cannot set the mode of '" + beside + "'");
+    if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = Error::sys(errno, "cannot rename '" + beside + "'");
+    if (!done) ::unlink(beside.c_str());
+    return std::move(done).in("cannot write '" + path + "'");
+}
+
+}  // namespace senv

@@ -1,0 +1,63 @@
+// clients.h: the socket: who asks, what they asked, what they are told. One thread, which waits for nothing but the socket.
+//
+// Limits   1024 connections; a request complete within five seconds; answers that wait to be read at most 1 MiB and for at
+//          most 30 s. Whatever breaks the protocol ends its own connection only.
+// Trust    Who asks comes from the kernel (uid, groups); only root may speak for others. What changes what is kept (gc, pin,
+//          verify) is for root, senvd's own user and one group.
+// Files    The socket, mode 0666; removed at the end.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "cache/base/fd.h"
+#include "cache/daemon/board.h"
+#include "cache/daemon/engine.h"
+#include "cache/daemon/metrics.h"
+
+namespace senv {
+
+/// Listens at `path`. A socket there on which nobody answers is replaced. Errors: busy when somebody does.
+Result<Fd> listen_at(const std::string& path);
+
+/// What is done with requests.
+struct ClientActions {
+    std::function<void(const StorePath&, const Requester&)> provision;
+    std::function<void(std::uint64_t client)> status;
+    std::function<void(std::uint64_t client, bool dry_run)> collect;
+    std::function<void(std::uint64_t client, const StorePath&, bool pinned)> pin;
+    std::function<void(std::uint64_t client, const std::optional<StorePath>& after)> list;
+    std::function<void()> hang_up;  // SIGHUP
+};
+
+/// Whose members may do what root may.
+struct AdminGroup {
+    std::string name;
+    gid_t gid = 0;
+};
+
+class Clients {
+public:
+    /// `leases`: the folder for lease files. It, the board and the metrics must outlive this.
+    Clients(Fd listener, const Fd& leases, Board& board, Metrics& metrics, std::optional<AdminGroup> admins);
+    ~Clients();
+    Clients(const Clients&) = delete;
+    Clients& operator=(const Clients&) = delete;
+
+    /// From any thread, also before run().
+    void pending(const StorePath& profile);
+    void complete(const StorePath& profile, Board::PlanFrame plan);
+    void failed(const StorePath& profile, const Error& error);
+    void answer(std::uint64_t client, std::string frame);
+
+    /// Serves until SIGTERM or SIGINT, which with SIGHUP must be blocked in all threads. Then tells those who wait.
+    Result<void> run(const ClientActions& actions);
+
+private:
+    class Loop;
+    std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace senv

@@ -1,0 +1,1292 @@
+#include "cache/daemon/engine.h"
+
+#include <algorithm>
+#include <ctime>
+#include <deque>
+#include <map>
+#include <random>
+#include <set>
+#include <thread>
+#include <variant>
+
+#include "cache/base/text.h"
+#include "cache/base/threads.h"
+#include "cache/daemon/collector.h"
+#include "cache/daemon/log.h"
+#include "cache/daemon/mailbox.h"
+#include "cache/daemon/nar_pool.h"
+#include "cache/daemon/origin_state.h"
+#include "cache/daemon/report.h"
+#include "cache/daemon/vetting.h"
+#include "cache/daemon/walk.h"
+#include "cache/fetch/retry.h"
+#include "cache/formats/origin.h"
+#include "cache/store/closure.h"
+
+namespace senv {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr unsigned vetting_threads = 2;
+constexpr std::size_t list_page = 50;  // profiles: the engine does nothing else while it looks at their closures
+constexpr milliseconds progress_period{500};
+constexpr seconds sync_period{5};   // between two waits for the disk, at least
+constexpr seconds vain_period{5};   // between two tries to make room, when all is held
+constexpr seconds idle_period{30};  // between two looks at what else there is to do
+constexpr seconds figures_period{15};
+constexpr seconds checkpoint_period{600};
+constexpr seconds retry_within{2};      // after that an origin that cannot be reached is not tried again for the item
+constexpr seconds nar_slack{5};         // a closure's limit ends its nars before their own does
+constexpr std::size_t most_asks = 128;  // narinfos asked for at the same time: what a source does at once, twice
+
+std::int64_t now_seconds() {
+    return std::time(nullptr);
+}
+
+// ------------------------------------------------------------------------------------------------------------- messages
+
+struct Provision {
+    StorePath profile;
+    Requester requester;
+};
+struct AskStatus {
+    std::uint64_t client;
+};
+struct AskCollect {
+    std::uint64_t client;
+    bool dry_run;
+};
+struct AskList {
+    std::uint64_t client;
+    std::optional<StorePath> after;
+};
+struct AskPin {
+    std::uint64_t client;
+    StorePath profile;
+    bool pinned;
+};
+struct NarinfoVetted {
+    StorePath item;
+    std::size_t origin;
+    std::variant<Vetted, Refusal> answer;
+};
+struct NarFetched {
+    StorePath item;
+    FetchResult result;
+};
+struct Planned {
+    StorePath profile;
+    Result<Board::PlanFrame> frame;
+};
+struct Synced {
+    std::vector<StorePath> paths;
+    Result<void> result;
+};
+struct Removed {};
+using Message =
+    std::variant<Provision, AskStatus, AskCollect, AskList, AskPin, NarinfoVetted, NarFetched, Planned, Synced, Removed>;
+
+struct VetJob {
+    std::size_t origin;
+    std::string url;  // of the origin
+    StorePath item;
+    NarinfoAnswer answer;
+};
+
+struct SyncJob {
+    std::vector<StorePath> paths;
+};
+struct RemoveJob {
+    Staging grave;
+    std::function<void()> then;
+};
+using KeeperJob = std::variant<SyncJob, RemoveJob>;
+
+// ---------------------------------------------------------------------------------------------------------------- state
+
+struct Origin {
+    std::string url;
+    OriginState state{};
+    std::string wish{};  // what it said when it asked for time
+};
+
+/// One item on its way, however many closures want it.
+struct Item {
+    enum class State : unsigned char {
+        queued,    // to be asked for its narinfo
+        asking,    // for its narinfo
+        retrying,  // at `retry_at`
+        known,     // its narinfo is; the closures that want it still wait for others'
+        fetching,
+        ended,  // nobody can give it: it goes at the end of this message
+    };
+    Item(StorePath item_path, Walk item_walk) : path(std::move(item_path)), walk(std::move(item_walk)) {}
+
+    StorePath path;
+    Walk walk;
+    State state = State::queued;
+    std::set<StorePath> wanted_by;  // profiles
+    bool settled = false;    // its narinfo was known once, or is said to come soon: closures need not wait for it
+    std::size_t origin = 0;  // whose turn it is
+    Deadline first_try{};    // there
+    unsigned rests = 0;
+    Deadline retry_at{};
+    std::string why;               // it is retrying
+    std::optional<Vetted> vetted;  // a narinfo that is believed
+    std::shared_ptr<Transfer> transfer;
+    bool promised = false;       // the room that it will take
+    std::optional<Error> fatal;  // this node could not take it
+};
+
+/// One closure on its way.
+struct Fetch {
+    Fetch(StorePath path, Requester asker, Deadline start, Deadline end)
+        : profile(std::move(path)), requester(asker), begun(start), deadline(end) {}
+
+    StorePath profile;
+    Requester requester;
+    Deadline begun;
+    Deadline deadline;
+    std::set<StorePath> seen;  // everything the profile reaches, as far as known
+    std::set<StorePath> open;  // of these, what is on its way
+    std::size_t unsettled = 0;
+    bool waits_for_room = false;
+    bool planning = false;
+    std::uint32_t items_done = 0;
+    std::uint64_t bytes_done = 0;
+    std::uint64_t bytes_total = 0;
+    std::uint32_t fetched = 0;
+    std::uint64_t fetched_bytes = 0;
+};
+
+/// What becomes of all origins' complaints: the one that says most about what to do gives kind and hint.
+Error combined(const std::vector<Error>& complaints, const StorePath& item, const StorePath& profile) {
+    std::string text = "cannot fetch '" + item.absolute() + "'";
+    if (item != profile) text += ", which '" + profile.absolute() + "' needs";
+    Kind kind = Kind::missing;
+    const auto rank = [](Kind one) {
+        switch (one) {
+            case Kind::untrusted:
+            case Kind::denied: return 3;
+            case Kind::corrupt: return 2;
+            case Kind::missing: return 0;
+            default: return 1;
+        }
+    };
+    for (std::size_t i = 0; i < complaints.size(); ++i) {
+        text += (i == 0 ? ": " : "; ") + complaints[i].what();
+        if (rank(complaints[i].kind()) > rank(kind)) kind = complaints[i].kind();
+    }
+    switch (rank(kind)) {
+        case 3: return Error(kind, text).hint("ask the administrator which keys and servers this node may use");
+        case 2:
+            return Error(kind, text)
+                .hint(
+                    "ask the administrator to look at that server: it sends something else than "
+                    "was signed");
+        case 1: return Error(Kind::io, text).hint("ask the administrator whether that server is up");
+        default:
+            return item == profile ? Error(kind, text)
+                                         .hint(
+                                             "resolve the environment again: the server may have garbage-collected "
+                                             "this profile")
+                                   : Error(kind, text)
+                                         .hint(
+                                             "ask the administrator why the server has the profile, but not all that "
+                                             "it needs");
+    }
+}
+
+/// What the item will still take while it is unpacked.
+Room room_to_come(const Item& item) {
+    const std::uint64_t size = item.vetted->narinfo->nar_size();
+    const Room whole = guessed_room(size);
+    const std::uint64_t written =
+        item.transfer ? std::min(size, item.transfer->bytes.load(std::memory_order_relaxed)) : 0;
+    if (written == 0) return whole;
+    const double left = 1 - static_cast<double>(written) / static_cast<double>(size);
+    return {static_cast<std::uint64_t>(static_cast<double>(whole.bytes) * left),
+            static_cast<std::uint64_t>(static_cast<double>(whole.inodes) * left)};
+}
+
+}  // namespace
+
+// --------------------------------------------------------------------------------------------------------------- thread
+
+class Engine::Thread {
+public:
+    Thread(const ServerConfig& config, std::string version, Store store, AclFile& acl, NarinfoSource& narinfos,
+           NarSource& nars, Planner planner, Board& board, Metrics& metrics, EngineEvents events)
+        : config_(config),
+          version_(std::move(version)),
+          store_(std::move(store)),
+          acl_(acl),
+          narinfos_(narinfos),
+          planner_(std::move(planner)),
+          board_(board),
+          metrics_(metrics),
+          events_(std::move(events)),
+          collector_(store_, board_, config_.grace) {
+        for (const auto& origin : config_.origins) origins_.push_back({origin});
+        helpers_.emplace_back([this](const std::stop_token& stop) { plan_until(stop); });
+        nicer(config_.nice, [&] {
+            for (unsigned i = 0; i < vetting_threads; ++i) {
+                helpers_.emplace_back([this](const std::stop_token& stop) { vet_until(stop); });
+            }
+            helpers_.emplace_back([this](const std::stop_token& stop) { keep_until(stop); });
+            pool_ = std::make_unique<NarPool>(config_.downloads, store_, nars,
+                                              [this](const StorePath& item, FetchResult r) {
+                                                  mailbox_.push(NarFetched{item, std::move(r)});
+                                              });
+        });
+        main_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+    }
+
+    ~Thread() {
+        main_.request_stop();
+        main_.join();
+        pool_.reset();
+        for (auto& helper : helpers_) helper.request_stop();
+        helpers_.clear();
+        const auto closed = contained([&]() -> Result<void> {
+            // What arrived after the last message was taken is whole and placed: the next start need not fetch it again.
+            while (auto message = mailbox_.pop(main_.get_stop_token(), Clock::now())) {
+                if (const auto* fetched = std::get_if<NarFetched>(&*message)) {
+                    if (fetched->result.outcome == Fetched::placed) {
+                        SENV_TRY(store_.record(*items_.at(fetched->item).vetted->narinfo, fetched->result.room, now_seconds()));
+                    }
+                }
+            }
+            SENV_TRY(store_.catalog().record_uses(board_.take_uses()));
+            (void)tell_figures();  // closing is more important
+            return store_.close();
+        });
+        if (!closed) log_error(Level::warning, "stop", closed.error());
+    }
+    Thread(const Thread&) = delete;
+    Thread& operator=(const Thread&) = delete;
+
+    void push(Message message) { mailbox_.push(std::move(message)); }
+
+private:
+    // ------------------------------------------------------------------------------------------------- helper threads
+
+    void vet_until(const std::stop_token& stop) {
+        name_thread("senvd-vetting");
+        while (auto job = vetting_->pop(stop)) {
+            auto answer = [&]() -> std::variant<Vetted, Refusal> {
+                if (auto* refusal = std::get_if<Refusal>(&job->answer)) return std::move(*refusal);
+                auto acl = acl_.current();
+                if (!acl) return Refusal{Outcome::unusable, std::move(acl).error(), std::nullopt};
+                try {
+                    return vet(job->url, job->item, std::get<std::string>(job->answer), **acl);
+                } catch (const std::exception& e) {
+                    return Refusal{Outcome::unusable, Error(Kind::bug, e.what()), std::nullopt};
+                }
+            }();
+            mailbox_.push(NarinfoVetted{job->item, job->origin, std::move(answer)});
+        }
+    }
+
+    void plan_until(const std::stop_token& stop) {
+        name_thread("senvd-planner");
+        while (auto profile = plans_.pop(stop)) {
+            auto frame = contained([&]() -> Result<Board::PlanFrame> {
+                auto plan = SENV_TRY(planner_(store_.state().store_path(), *profile));
+                SENV_TRY(plan.check());
+                return std::make_shared<const std::string>(plan.encode());
+            });
+            mailbox_.push(Planned{*profile, std::move(frame)});
+        }
+    }
+
+    void keep_until(const std::stop_token& stop) {
+        name_thread("senvd-keeper");
+        std::optional<Catalog> catalog;
+        while (auto job = keeper_.pop(stop)) {
+            if (auto* removal = std::get_if<RemoveJob>(&*job)) {
+                const std::function<void()> then = std::move(removal->then);
+                job.reset();  // takes the files along
+                (void)contained([&]() -> Result<void> {
+                    then();
+                    return {};
+                });
+                continue;
+            }
+            auto result = contained([&]() -> Result<void> {
+                SENV_TRY(store_.sync());
+                if (!catalog) catalog = SENV_TRY(Catalog::open(store_.state().path + "/db"));
+                return catalog->checkpoint();
+            });
+            mailbox_.push(Synced{std::move(std::get<SyncJob>(*job).paths), std::move(result)});
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------------------- the loop
+
+    void run(const std::stop_token& stop) {
+        name_thread("senvd-engine");
+        (void)contained([&]() -> Result<void> {
+            SENV_TRY(store_.catalog().for_each([&](const ItemRecord& record) {
+                ++totals_.items;
+                totals_.bytes += record.nar_size;
+                stored_ += record.room;
+                if (!record.durable) not_durable_.push_back(record.path);
+            }));
+            return {};
+        });
+        while (!stop.stop_requested()) {
+            auto message = mailbox_.pop(stop, next_deadline());
+            attempt([&]() -> Result<void> {
+                if (message) return std::visit([&](auto& one) { return take(one); }, *message);
+                return {};
+            });
+            attempt([&] { return on_time(); });
+            attempt([&] { return admit_released(); });
+            attempt([&]() -> Result<void> {
+                end_exhausted();
+                return {};
+            });
+            attempt([&] { return keep_below_marks(); });
+        }
+    }
+
+    /// An error here is of this node (the catalog, memory) or a mistake of ours: the daemon goes on.
+    template <class F>
+    static void attempt(F&& body) {
+        if (const auto done = contained(body); !done) log_error(Level::error, "internal", done.error());
+    }
+
+    Deadline next_deadline() const {
+        auto next = Clock::now() + (fetches_.empty() ? milliseconds(idle_period) : progress_period);
+        if (look_at_marks_ && removals_ == 0) next = std::min(next, next_marks_);
+        if (!not_durable_.empty() && !syncing_) next = std::min(next, last_sync_ + sync_period);
+        if (!config_.metrics_file.empty()) next = std::min(next, next_figures_);
+        return std::min(next, next_retry_);
+    }
+
+    Result<void> on_time() {
+        const auto now = Clock::now();
+        if (now >= next_retry_) {
+            next_retry_ = Deadline::max();
+            for (auto& [path, item] : items_) {
+                if (item.state != Item::State::retrying) continue;
+                if (item.retry_at > now) {
+                    next_retry_ = std::min(next_retry_, item.retry_at);
+                } else {
+                    advance(item);
+                }
+            }
+        }
+        if (now >= next_progress_) {
+            next_progress_ = now + progress_period;
+            tell_progress();
+            end_overdue(now);
+        }
+        if (!syncing_ && now >= last_sync_ + sync_period &&
+            (!not_durable_.empty() || now >= last_sync_ + checkpoint_period)) {
+            syncing_ = true;
+            keeper_.push(SyncJob{std::exchange(not_durable_, {})});
+        }
+        if (now >= next_uses_) {
+            next_uses_ = now + idle_period;
+            look_at_marks_ = true;
+            const auto uses = board_.take_uses();
+            if (!uses.empty()) SENV_TRY(store_.catalog().record_uses(uses));
+        }
+        if (now >= next_figures_ && !config_.metrics_file.empty()) {
+            next_figures_ = now + figures_period;
+            SENV_TRY(tell_figures());
+        }
+        return {};
+    }
+
+    /// Those that are looked up; all others are told when they change.
+    Result<void> tell_figures() {
+        metrics_.fetches(fetches_.size());
+        const auto disk = SENV_TRY(store_.disk());
+        metrics_.stored({totals_.items, totals_.bytes, stored_, SENV_TRY(store_.catalog().profiles()).size(),
+                         SENV_TRY(sweep_leases(store_.state().leases)).size(), disk.all, disk.free});
+        return {};
+    }
+
+    Result<void> take(Synced& synced) {
+        syncing_ = false;
+        last_sync_ = Clock::now();
+        if (!synced.result) {
+            log_error(Level::warning, "sync", synced.result.error());
+            not_durable_.insert(not_durable_.end(), synced.paths.begin(), synced.paths.end());
+            return {};
+        }
+        // What was evicted and has come again since the disk was asked is another tree.
+        const std::set<StorePath> newer(not_durable_.begin(), not_durable_.end());
+        std::erase_if(synced.paths, [&](const StorePath& path) { return newer.contains(path); });
+        auto marked = store_.catalog().mark_durable(synced.paths);
+        if (!marked) not_durable_.insert(not_durable_.end(), synced.paths.begin(), synced.paths.end());
+        return marked;
+    }
+
+    // --------------------------------------------------------------------------------------------------------- closures
+
+    Result<void> take(Provision& message) {
+        const StorePath& profile = message.profile;
+        // Meanwhile somebody else's request may have completed it.
+        if (auto plan = board_.use(profile, now_seconds())) {
+            events_.complete(profile, std::move(plan));
+            return {};
+        }
+        const auto [entry, fresh] =
+            fetches_.try_emplace(profile, profile, message.requester, Clock::now(), Clock::now() + config_.fetch_limit);
+        Fetch& fetch = entry->second;
+        if (fresh) expand(fetch, {profile});
+        if (!fetch.open.empty()) events_.pending(profile);
+        return {};
+    }
+
+    /// Makes `paths` and all they reach part of the closure, as far as it is known.
+    void expand(Fetch& fetch, std::vector<StorePath> paths) {
+        while (!paths.empty()) {
+            const StorePath path = std::move(paths.back());
+            paths.pop_back();
+            if (!fetch.seen.insert(path).second) continue;
+            if (const auto found = items_.find(path); found != items_.end()) {
+                join(fetch, found->second, paths);
+                continue;
+            }
+            auto record = store_.catalog().find(path);
+            if (!record) {
+                // The item cannot be had, so the closure cannot.
+                Item& item = new_item(path);
+                item.fatal = std::move(record).error();
+                join(fetch, item, paths);
+                end(item);
+            } else if (*record) {
+                fetch.items_done += 1;
+                fetch.bytes_done += (*record)->nar_size;
+                fetch.bytes_total += (*record)->nar_size;
+                for (auto& reference : (*record)->references) paths.push_back(std::move(reference));
+            } else {
+                Item& item = new_item(path);
+                join(fetch, item, paths);
+                advance(item);
+            }
+        }
+        if (fetch.open.empty()) {
+            plan(fetch);
+        } else if (fetch.unsettled == 0) {
+            release(fetch);
+        }
+    }
+
+    Item& new_item(const StorePath& path) {
+        std::vector<std::optional<Place>> stores;
+        for (const auto& origin : origins_) {
+            stores.emplace_back();
+            if (kind_of(origin.url) == OriginKind::store) {
+                stores.back() = {url_in_store(origin.url, path), Compression::none};
+            }
+        }
+        return items_.try_emplace(path, path, Walk(std::move(stores))).first->second;
+    }
+
+    static void join(Fetch& fetch, Item& item, std::vector<StorePath>& paths) {
+        item.wanted_by.insert(fetch.profile);
+        fetch.open.insert(item.path);
+        if (!item.settled) ++fetch.unsettled;
+        if (item.vetted) {
+            fetch.bytes_total += item.vetted->narinfo->nar_size();
+            const auto& references = item.vetted->narinfo->references();
+            paths.insert(paths.end(), references.begin(), references.end());
+        }
+    }
+
+    /// All narinfos of the closure are known or will come: what is known is fetched, at the end of this message.
+    void release(const Fetch& fetch) { released_.insert(fetch.profile); }
+
+    void plan(Fetch& fetch) {
+        if (fetch.planning) return;
+        fetch.planning = true;
+        plans_.push(fetch.profile);
+    }
+
+    Result<void> take(Planned& planned) {
+        const auto found = fetches_.find(planned.profile);
+        if (found == fetches_.end()) return {};
+        if (!planned.frame) {
+            fail(planned.profile,
+                 std::move(planned.frame).error().in("cannot use '" + planned.profile.absolute() + "'"));
+            return {};
+        }
+        const Fetch& fetch = found->second;
+        const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - fetch.begun);
+        log(Level::info, "complete",
+            {{"profile", fetch.profile.absolute()},
+             {"job", fetch.requester.job},
+             {"step", fetch.requester.step},
+             {"items", fetch.items_done},
+             {"bytes", fetch.bytes_done},
+             {"fetched_items", fetch.fetched},
+             {"fetched_bytes", fetch.fetched_bytes},
+             {"ms", static_cast<std::uint64_t>(took.count())}});
+        if (fetch.fetched > 0) metrics_.fetch_complete(took);
+        board_.offer(planned.profile, *planned.frame, now_seconds());
+        board_.clear_progress(planned.profile);
+        events_.complete(planned.profile, *planned.frame);
+        fetches_.erase(found);
+        look_at_marks_ = true;
+        const ProfileUse use{planned.profile, now_seconds()};
+        return store_.catalog().record_uses({&use, 1});
+    }
+
+    void fail(const StorePath& profile_reference, Error error) {
+        const StorePath profile = profile_reference;  // it may be part of what is erased here
+        const auto found = fetches_.find(profile);
+        if (found == fetches_.end()) return;
+        const Fetch fetch = std::move(found->second);
+        fetches_.erase(found);
+        look_at_marks_ = true;
+        for (const auto& path : fetch.open) {
+            const auto item = items_.find(path);
+            item->second.wanted_by.erase(profile);
+            if (item->second.wanted_by.empty()) abandon(item);
+        }
+        log_error(Level::error, "failed", error,
+                  {{"profile", profile.absolute()}, {"job", fetch.requester.job}, {"step", fetch.requester.step}});
+        metrics_.fetch_failed(error.kind());
+        board_.clear_progress(profile);
+        events_.failed(profile, error);
+    }
+
+    void end_overdue(Deadline now) {
+        std::vector<StorePath> overdue;
+        for (const auto& [profile, fetch] : fetches_) {
+            if (now >= fetch.deadline) overdue.push_back(profile);
+        }
+        for (const auto& profile : overdue) {
+            tell_progress();
+            const auto progress = board_.progress(profile).value_or(wire::Progress{});
+            const std::string text =
+                "cannot fetch '" + profile.absolute() + "': it was not complete after " +
+                std::to_string(config_.fetch_limit.count()) + " s: " + std::to_string(progress.items_done) + " of " +
+                std::to_string(progress.items_total) + " items, " + human_bytes(progress.bytes_done) + " of " +
+                human_bytes(progress.bytes_total) + " came; the next is " + progress.what;
+            fail(profile, Error(Kind::busy, text)
+                              .hint("ask the administrator about the server, or for a longer "
+                                    "fetch_limit"));
+        }
+    }
+
+    void tell_progress() {
+        for (const auto& [profile, fetch] : fetches_) {
+            wire::Progress progress;
+            progress.items_done = fetch.items_done;
+            progress.items_total = static_cast<std::uint32_t>(fetch.seen.size());
+            progress.bytes_done = fetch.bytes_done;
+            progress.bytes_total = fetch.bytes_total;
+            const Item* shown = nullptr;  // the largest of those that move, else any
+            for (const auto& path : fetch.open) {
+                const Item& item = items_.at(path);
+                if (item.transfer) progress.bytes_done += item.transfer->bytes.load(std::memory_order_relaxed);
+                const auto weight = [](const Item* one) {
+                    if (one == nullptr) return std::uint64_t{0};
+                    return 1 + (one->transfer ? one->vetted->narinfo->nar_size() : 0);
+                };
+                if (weight(&item) > weight(shown)) shown = &item;
+            }
+            if (fetch.waits_for_room) {
+                progress.what = "room on the disk, which evicting makes";
+            } else if (shown != nullptr) {
+                progress.what = shown->path.base() + " from " + shown_url(origins_[shown->origin].url);
+                if (shown->state == Item::State::retrying) progress.what += " (" + shown->why + ")";
+            }
+            board_.set_progress(profile, std::move(progress));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ items
+
+    /// Nobody wants the item any more.
+    void abandon(std::map<StorePath, Item>::iterator item) {
+        switch (item->second.state) {
+            case Item::State::asking: return;  // ends with the answer
+            case Item::State::fetching:
+                if (!pool_->withdraw(item->second.transfer)) return;  // ends with its result
+                break;
+            case Item::State::queued:
+            case Item::State::retrying:
+            case Item::State::known: break;
+            case Item::State::ended: return;
+        }
+        items_.erase(item);
+    }
+
+    /// The closures that want the item need not wait for its narinfo any more.
+    void settle(Item& item) {
+        if (std::exchange(item.settled, true)) return;
+        for (const auto& profile : item.wanted_by) {
+            Fetch& fetch = fetches_.at(profile);
+            if (--fetch.unsettled == 0) release(fetch);
+        }
+    }
+
+    Walk::Step next_step(Item& item, Deadline now) {
+        return item.walk.next([&](std::size_t i) { return origins_[i].state.access(now); });
+    }
+
+    /// Does the next thing to be done for the item, whatever it is.
+    void advance(Item& item) {
+        const auto now = Clock::now();
+        const auto step = next_step(item, now);
+        if (step.what == Walk::Step::What::end) return end(item);
+        item.origin = step.origin;
+        if (item.walk.tries(step.origin) == 0) item.first_try = now;
+        switch (step.what) {
+            case Walk::Step::What::ask: return ask(item);
+            case Walk::Step::What::fetch: return fetch_from(item);
+            case Walk::Step::What::rest: return rest(item);
+            case Walk::Step::What::wait: return try_again_at(item, next_opening(now), origins_[step.origin].wish);
+            case Walk::Step::What::end: break;
+        }
+    }
+
+    void ask(Item& item) {
+        if (const auto age = absences_.age(item.origin, item.path, Clock::now())) {
+            item.walk.failed(item.origin, still_absent(item.origin, *age), Walk::Failure::passing);
+            return advance(item);
+        }
+        if (asks_ == most_asks) {
+            item.state = Item::State::queued;
+            to_ask_.push_back(item.path);
+            return;
+        }
+        ++asks_;
+        item.state = Item::State::asking;
+        const std::string& url = origins_[item.origin].url;
+        // The answer may come when the engine is gone: it goes into a box of its own.
+        narinfos_.ask(url, item.path, [box = vetting_, origin = item.origin, url, path = item.path](auto answer) {
+            box->push(VetJob{origin, url, path, std::move(answer)});
+        });
+    }
+
+    void fetch_from(Item& item) {
+        item.state = Item::State::fetching;
+        item.transfer = std::make_shared<Transfer>();
+        const auto& narinfo = item.vetted->narinfo;
+        const Place& place = item.walk.place(item.origin);
+        pool_->add({narinfo,
+                    {place.url, place.compression, narinfo->nar_size(), Clock::now() + config_.fetch_limit + nar_slack},
+                    item.transfer,
+                    item.origin});
+    }
+
+    /// Some origin prepares it: all are asked again later, until the limit of the closure.
+    void rest(Item& item) {
+        const auto delay = retry_delay(soon_rule, ++item.rests, random());
+        try_again_at(item, Clock::now() + *delay, item.walk.complaint(item.origin).what());
+        item.walk.begin_round();
+        settle(item);
+    }
+
+    void end(Item& item) {
+        item.state = Item::State::ended;
+        exhausted_.insert(item.path);
+    }
+
+    void try_again_at(Item& item, Deadline when, std::string why) {
+        item.state = Item::State::retrying;
+        item.retry_at = when;
+        item.why = std::move(why);
+        next_retry_ = std::min(next_retry_, when);
+    }
+
+    Deadline next_opening(Deadline now) const {
+        auto next = Deadline::max();
+        for (const auto& origin : origins_) {
+            if (origin.state.opens() > now) next = std::min(next, origin.state.opens());
+        }
+        return next;
+    }
+
+    Error still_absent(std::size_t origin, seconds age) const {
+        return Error(Kind::missing, shown_url(origins_[origin].url) + ": does not have it, as it said " +
+                                        std::to_string(age.count()) + " s ago");
+    }
+
+    void give_time(std::size_t origin, const Error& error, seconds wished) {
+        origins_[origin].state.asked_for_time(Clock::now(), wished, random());
+        origins_[origin].wish = error.what() + ", and asked to wait";
+        relieve(origin);
+    }
+
+    /// The item's origin did not give what it was asked for; `wished`, if it asked for time.
+    void failed(Item& item, Outcome outcome, Error error, std::optional<seconds> wished) {
+        const auto now = Clock::now();
+        Origin& origin = origins_[item.origin];
+        auto failure = Walk::Failure::passing;
+        switch (outcome) {
+            case Outcome::absent: break;
+            case Outcome::soon: failure = Walk::Failure::soon; break;
+            case Outcome::unusable:
+            case Outcome::stopped: failure = Walk::Failure::lasting; break;
+            case Outcome::again:
+            case Outcome::unreachable:
+                if (may_try_again(item, outcome, now)) {
+                    if (wished) return advance(item);  // at another origin, or later
+                    const auto delay = retry_delay(transient_rule, item.walk.tries(item.origin), random());
+                    return try_again_at(item, now + *delay, error.what());
+                }
+                if (origin.state.failed(now, random())) {
+                    log_error(Level::warning, "unreachable", error, {{"origin", shown_url(origin.url)}});
+                    relieve(item.origin);
+                }
+                break;
+        }
+        item.walk.failed(item.origin, std::move(error), failure);
+        advance(item);
+    }
+
+    bool may_try_again(Item& item, Outcome outcome, Deadline now) {
+        if (outcome == Outcome::unreachable) {
+            // Once the first item has given up it is known to be down.
+            const bool is_down = origins_[item.origin].state.access(now) == Walk::Access::unwise;
+            if (is_down || now >= item.first_try + retry_within) return false;
+        }
+        return item.walk.count_try(item.origin) < transient_rule.attempts;
+    }
+
+    /// What waits for its turn at this origin goes where it can be had sooner.
+    void relieve(std::size_t origin) {
+        for (const auto& path : pool_->take_back(origin)) {
+            Item& item = items_.at(path);
+            item.transfer.reset();
+            advance(item);
+        }
+    }
+
+    void answered(std::size_t origin) {
+        if (origins_[origin].state.answered()) {
+            log(Level::info, "reachable", {{"origin", shown_url(origins_[origin].url)}});
+        }
+    }
+
+    Result<void> take(NarinfoVetted& message) {
+        --asks_;
+        const auto found = items_.find(message.item);
+        if (found != items_.end()) heard(found, message);
+        while (!to_ask_.empty() && asks_ < most_asks) {
+            const StorePath path = std::move(to_ask_.front());
+            to_ask_.pop_front();
+            const auto next = items_.find(path);
+            if (next != items_.end() && next->second.state == Item::State::queued) advance(next->second);
+        }
+        return {};
+    }
+
+    void heard(std::map<StorePath, Item>::iterator found, NarinfoVetted& message) {
+        Item& item = found->second;
+        auto* refusal = std::get_if<Refusal>(&message.answer);
+        count_narinfo(message);
+        if (refusal == nullptr || is_answer(refusal->outcome)) answered(message.origin);
+        if (refusal != nullptr && refusal->wished) give_time(message.origin, refusal->error, *refusal->wished);
+        if (refusal != nullptr && refusal->outcome == Outcome::absent) {
+            absences_.add(message.origin, message.item, Clock::now());
+        }
+        if (item.wanted_by.empty()) {
+            items_.erase(found);
+            return;
+        }
+        if (refusal != nullptr) return failed(item, refusal->outcome, std::move(refusal->error), refusal->wished);
+        auto& vetted = std::get<Vetted>(message.answer);
+        if (vetted.doubt) {
+            item.walk.claimed(item.origin, vetted.contents(), *std::move(vetted.place), *std::move(vetted.doubt));
+            return advance(item);
+        }
+        item.walk.signed_for(item.origin, vetted.contents(), vetted.place, vetted.no_place);
+        // When nobody can have the bytes, what it refers to need not be asked for.
+        if (next_step(item, Clock::now()).what == Walk::Step::What::end) return end(item);
+        believe(item, std::move(vetted));
+    }
+
+    void count_narinfo(const NarinfoVetted& message) {
+        if (const auto* refusal = std::get_if<Refusal>(&message.answer)) {
+            metrics_.narinfo_refused(message.origin, refusal->outcome);
+        } else if (std::get<Vetted>(message.answer).doubt) {
+            metrics_.narinfo_refused(message.origin, Outcome::unusable);
+        } else {
+            metrics_.narinfo_came(message.origin);
+        }
+    }
+
+    static bool is_answer(Outcome outcome) {
+        return outcome == Outcome::absent || outcome == Outcome::soon || outcome == Outcome::unusable;
+    }
+
+    static bool is_answer(Fetched outcome) {
+        return outcome == Fetched::placed || outcome == Fetched::absent || outcome == Fetched::soon ||
+               outcome == Fetched::refused;
+    }
+
+    /// The narinfo says what the item is, in place of an earlier one.
+    void believe(Item& item, Vetted vetted) {
+        const std::uint64_t before = item.vetted ? item.vetted->narinfo->nar_size() : 0;
+        item.vetted = std::move(vetted);
+        // Its references are unsettled before it is settled, so that no closure is released too early.
+        for (const auto& profile : std::set<StorePath>(item.wanted_by)) {
+            Fetch& fetch = fetches_.at(profile);
+            fetch.bytes_total += item.vetted->narinfo->nar_size() - before;
+            expand(fetch, item.vetted->narinfo->references());
+        }
+        settle(item);
+        await_release(item);
+    }
+
+    /// It is fetched when all that one of its closures needs is known, and there is room for it.
+    void await_release(Item& item) {
+        item.state = Item::State::known;
+        for (const auto& profile : item.wanted_by) {
+            const Fetch& fetch = fetches_.at(profile);
+            if (fetch.unsettled == 0) release(fetch);
+        }
+    }
+
+    Result<void> take(NarFetched& message) {
+        const auto found = items_.find(message.item);
+        if (found == items_.end()) return Error(Kind::bug, "a fetched item was not on its way");
+        Item& item = found->second;
+        FetchResult& result = message.result;
+        item.transfer.reset();
+        if (is_answer(result.outcome)) answered(item.origin);
+        if (result.wished) give_time(item.origin, *result.error, *result.wished);
+        if (result.outcome == Fetched::placed) return placed(found, result);
+        metrics_.nar_failed(item.origin, result.outcome);
+        if (item.wanted_by.empty()) {
+            items_.erase(found);
+            return {};
+        }
+        switch (result.outcome) {
+            case Fetched::absent: failed(item, Outcome::absent, *std::move(result.error), {}); break;
+            case Fetched::soon: failed(item, Outcome::soon, *std::move(result.error), {}); break;
+            case Fetched::again: failed(item, Outcome::again, *std::move(result.error), result.wished); break;
+            case Fetched::unreachable:
+                failed(item, Outcome::unreachable, *std::move(result.error), result.wished);
+                break;
+            case Fetched::refused:
+                log_error(Level::warning, "nar-refused", *result.error,
+                          {{"item", item.path.absolute()},
+                           {"job", one_who_wants(item).job},
+                           {"step", one_who_wants(item).step},
+                           {"origin", shown_url(origins_[item.origin].url)}});
+                failed(item, Outcome::unusable, *std::move(result.error), {});
+                break;
+            case Fetched::stopped:  // by a closure that was given up, before another one came to want the item
+                await_release(item);
+                break;
+            case Fetched::failed:
+            case Fetched::placed:
+                item.fatal = std::move(result.error);
+                end(item);
+                break;
+        }
+        return {};
+    }
+
+    /// For the log: who asked first for one of the closures that want the item; nobody when they were given up.
+    Requester one_who_wants(const Item& item) const {
+        return item.wanted_by.empty() ? Requester() : fetches_.at(*item.wanted_by.begin()).requester;
+    }
+
+    Result<void> placed(std::map<StorePath, Item>::iterator found, const FetchResult& result) {
+        Item& item = found->second;
+        const Narinfo& narinfo = *item.vetted->narinfo;
+        if (auto recorded = store_.record(narinfo, result.room, now_seconds()); !recorded) {
+            item.fatal = std::move(recorded).error();
+            end(item);
+            return {};
+        }
+        const Requester requester = one_who_wants(item);
+        log(Level::info, "fetched",
+            {{"item", item.path.absolute()},
+             {"job", requester.job},
+             {"step", requester.step},
+             {"bytes", narinfo.nar_size()},
+             {"origin", shown_url(origins_[item.origin].url)},
+             {"ms", static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(result.took).count())}});
+        metrics_.item_fetched(item.origin, narinfo.nar_size(), result.took);
+        not_durable_.push_back(item.path);
+        ++totals_.items;
+        totals_.bytes += narinfo.nar_size();
+        stored_ += result.room;
+        look_at_marks_ = true;
+        for (const auto& profile : item.wanted_by) {
+            Fetch& fetch = fetches_.at(profile);
+            fetch.open.erase(item.path);
+            fetch.items_done += 1;
+            fetch.bytes_done += narinfo.nar_size();
+            fetch.fetched += 1;
+            fetch.fetched_bytes += narinfo.nar_size();
+            if (fetch.open.empty()) plan(fetch);
+        }
+        items_.erase(found);
+        return {};
+    }
+
+    /// Ends the closures whose items nobody could give. Apart from where that is found out, since it takes items away.
+    void end_exhausted() {
+        while (!exhausted_.empty()) {
+            const StorePath path = *exhausted_.begin();
+            const auto found = items_.find(path);
+            const std::set<StorePath> wanted_by = found->second.wanted_by;
+            for (const auto& profile : wanted_by) {
+                const Item& item = found->second;
+                if (!item.fatal) {
+                    fail(profile, combined(item.walk.complaints(), path, profile));
+                } else if (item.fatal->no_room()) {
+                    fail(profile, ran_full(fetches_.at(profile), *item.fatal));
+                } else {
+                    fail(profile, Error(*item.fatal)
+                                      .in("cannot fetch '" + path.absolute() + "'")
+                                      .hint("ask the administrator to look into senvd's log on this node"));
+                }
+            }
+            items_.erase(found);
+            exhausted_.erase(path);
+        }
+        for (auto& [profile, error] : std::exchange(refused_, {})) fail(profile, std::move(error));
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ space
+
+    Running running() const {
+        Running all;
+        for (const auto& [profile, fetch] : fetches_) {
+            all.profiles.push_back(profile);
+            all.items.insert(fetch.seen.begin(), fetch.seen.end());
+        }
+        return all;
+    }
+
+    /// What is free and promised to nobody but this closure, and what it needs of it.
+    struct Claim {
+        std::vector<Item*> items;  // to be fetched
+        Room need;
+        Room free;
+    };
+    Result<Claim> claim_of(const Fetch& fetch) {
+        Claim claim;
+        claim.free = SENV_TRY(store_.disk()).free;
+        for (auto& [path, item] : items_) {
+            if (item.state == Item::State::known && fetch.open.contains(path)) {
+                claim.items.push_back(&item);
+                claim.need += room_to_come(item);
+            } else if (item.promised && item.vetted) {
+                claim.free -= room_to_come(item);
+            }
+        }
+        return claim;
+    }
+
+    /// Lets closures fetch what they need, as far as there is room for it. Apart from where they are released, since it
+    /// may take items and closures away.
+    Result<void> admit_released() {
+        for (const auto& profile : std::exchange(released_, {})) {
+            const auto found = fetches_.find(profile);
+            if (found == fetches_.end() || found->second.unsettled > 0 || found->second.waits_for_room) continue;
+            if (auto admitted = admit(found->second); !admitted) {
+                refused_.emplace(profile, std::move(admitted).error().in("cannot fetch '" + profile.absolute() + "'"));
+            }
+        }
+        return {};
+    }
+
+    Result<void> admit(Fetch& fetch) {
+        const Claim claim = SENV_TRY(claim_of(fetch));
+        if (claim.items.empty()) return {};
+        look_at_marks_ = true;
+        for (Item* item : claim.items) item->promised = true;
+        if (claim.free.covers(claim.need)) {
+            for (Item* item : claim.items) advance(*item);
+            return {};
+        }
+        fetch.waits_for_room = true;  // until something was removed
+        if (removals_ > 0) return {};
+        const Room missing = claim.need - claim.free;
+        auto round = SENV_TRY(collector_.collect({missing, missing, true}, running(), Collector::How::all_or_nothing));
+        if (round.grave) {
+            bury(std::move(round), "for '" + fetch.profile.absolute() + "'", nullptr);
+        } else {
+            refused_.emplace(fetch.profile, does_not_fit(fetch.profile, claim.need, claim.free, round.eviction));
+        }
+        return {};
+    }
+
+    /// Removes what was evicted, in the background; then whoever waits for room looks again.
+    void bury(Collector::Round round, const std::string& why, std::function<void()> then) {
+        const Eviction& gone = round.eviction;
+        log(Level::info, "evicted",
+            {{"profiles", gone.profiles.size()},
+             {"items", gone.items.size()},
+             {"bytes", gone.nar_bytes},
+             {"disk_bytes", gone.room.bytes},
+             {"why", why}});
+        metrics_.evicted(gone.items.size(), gone.nar_bytes);
+        totals_.items -= gone.items.size();
+        totals_.bytes -= gone.nar_bytes;
+        stored_ -= gone.room;
+        const std::set<StorePath> paths(gone.items.begin(), gone.items.end());
+        std::erase_if(not_durable_, [&](const StorePath& path) { return paths.contains(path); });
+        ++removals_;
+        keeper_.push(RemoveJob{*std::move(round.grave), [this, then = std::move(then)] {
+                                   mailbox_.push(Removed{});
+                                   if (then) then();
+                               }});
+    }
+
+    Result<void> take(const Removed&) {
+        --removals_;
+        store_.keep_reserve();
+        look_at_marks_ = true;
+        for (auto& [profile, fetch] : fetches_) {
+            if (std::exchange(fetch.waits_for_room, false)) release(fetch);
+        }
+        return {};
+    }
+
+    /// Evicts down to the low mark when the disk is fuller than the high mark. What was used lately goes only as far as
+    /// needed to be below the high mark.
+    Result<void> keep_below_marks() {
+        const auto now = Clock::now();
+        if (!look_at_marks_ || removals_ > 0 || now < next_marks_) return {};
+        look_at_marks_ = false;
+        const auto disk = SENV_TRY(store_.disk());
+        store_.keep_reserve();
+        const Usage usage{disk.free, disk.all, stored_};
+        const Room over = above(config_.high_water, usage);
+        if (!ran_full_ && over == Room{}) return {};
+        ran_full_ = false;
+        auto round = SENV_TRY(collector_.collect({above(config_.low_water, usage), over}, running(),
+                                                 Collector::How::as_far_as_possible));
+        if (round.grave) {
+            bury(std::move(round), "the disk is above its high water mark", nullptr);
+        } else {
+            next_marks_ = now + vain_period;
+        }
+        return {};
+    }
+
+    /// The disk was full before what had been promised was there: others use it too, or a guess was too low.
+    Error ran_full(const Fetch& fetch, const Error& cause) {
+        ran_full_ = true;
+        look_at_marks_ = true;
+        Room need;
+        for (const auto& path : fetch.open) {
+            const Item& item = items_.at(path);
+            if (item.vetted) need += guessed_room(item.vetted->narinfo->nar_size());
+        }
+        const auto disk = store_.disk();
+        const auto round = collector_.collect({Wish::everything, Wish::everything, true}, running(), Collector::How::dry_run);
+        if (!disk || !round) return Error(cause).in("cannot fetch '" + fetch.profile.absolute() + "'");
+        return became_full(fetch.profile, cause, need, disk->free, round->eviction);
+    }
+
+    // --------------------------------------------------------------------------------------------------- other requests
+
+    template <class F>
+    void answer(std::uint64_t client, std::string_view request, F&& make_text) {
+        const Result<std::string> text = contained(make_text);
+        if (!text && text.error().kind() != Kind::missing) {
+            log_error(Level::warning, "not-answered", text.error(), {{"request", request}});
+        }
+        events_.answer(client, text ? wire::encode_text(*text) : wire::encode_error(text.error()));
+    }
+
+    Result<void> take(const AskStatus& message) {
+        answer(message.client, "status", [&]() -> Result<std::string> {
+            Status status;
+            status.version = version_;
+            status.uptime_s =
+                static_cast<std::uint64_t>(std::chrono::duration_cast<seconds>(Clock::now() - begun_).count());
+            status.store = store_.state().store_path();
+            status.items = totals_.items;
+            status.bytes = totals_.bytes;
+            status.profiles = SENV_TRY(store_.catalog().profiles()).size();
+            status.leases = SENV_TRY(sweep_leases(store_.state().leases));
+            tell_progress();
+            for (const auto& [profile, fetch] : fetches_) status.fetches.push_back(status_of(fetch));
+            const auto disk = SENV_TRY(store_.disk());
+            status.space = {{disk.free, disk.all, stored_},
+                            config_.high_water.text(),
+                            config_.low_water.text(),
+                            removals_ > 0,
+                            store_.pins().size()};
+            for (const auto& origin : origins_) status.origins.push_back(shown_url(origin.url));
+            return to_json(status);
+        });
+        return {};
+    }
+
+    FetchStatus status_of(const Fetch& fetch) const {
+        FetchStatus status{fetch.profile, board_.progress(fetch.profile).value_or(wire::Progress{})};
+        status.seconds =
+            static_cast<std::uint64_t>(std::chrono::duration_cast<seconds>(Clock::now() - fetch.begun).count());
+        status.waiting = board_.waiting(fetch.profile);
+        for (const auto& path : fetch.open) {
+            const Item& item = items_.at(path);
+            if (!item.transfer || !item.transfer->begun) continue;
+            status.transfers.push_back({path, shown_url(origins_[item.origin].url),
+                                        item.transfer->bytes.load(std::memory_order_relaxed),
+                                        item.vetted->narinfo->nar_size()});
+        }
+        return status;
+    }
+
+    Result<void> take(const AskCollect& message) {
+        auto round = contained([&] {
+            return collector_.collect({Wish::everything, {}}, running(),
+                                      message.dry_run ? Collector::How::dry_run : Collector::How::as_far_as_possible);
+        });
+        if (!round || !round->grave) {
+            answer(message.client, "gc", [&]() -> Result<std::string> {
+                if (!round) return round.error();
+                return to_json(round->eviction, message.dry_run);
+            });
+            return {};
+        }
+        auto frame = wire::encode_text(to_json(round->eviction, false));
+        bury(*std::move(round), "senv gc",
+             [this, client = message.client, frame = std::move(frame)] { events_.answer(client, frame); });
+        return {};
+    }
+
+    Result<void> take(const AskPin& message) {
+        answer(message.client, "pin", [&]() -> Result<std::string> {
+            const StorePath& profile = message.profile;
+            if (message.pinned) {
+                const auto closure = SENV_TRY(closure_here({{profile}}));
+                if (!closure.missing.empty()) {
+                    return Error(Kind::missing,
+                                 "cannot pin '" + profile.absolute() + "': it is not complete on this node")
+                        .hint("bring it here first: senv fetch " + profile.absolute());
+                }
+                SENV_TRY(store_.pin(profile));
+            } else {
+                if (!store_.pins().contains(profile)) {
+                    return Error(Kind::missing, "cannot unpin '" + profile.absolute() + "': it is not pinned here")
+                        .hint("see `senv list`");
+                }
+                SENV_TRY(store_.unpin(profile));
+            }
+            log(Level::info, message.pinned ? "pinned" : "unpinned", {{"profile", profile.absolute()}});
+            return pin_to_json(profile, message.pinned);
+        });
+        return {};
+    }
+
+    Result<void> take(const AskList& message) {
+        answer(message.client, "list", [&]() -> Result<std::string> {
+            SENV_TRY(store_.catalog().record_uses(board_.take_uses()));
+            std::map<StorePath, Listed> all;
+            const auto add = [&](const StorePath& profile) -> Listed& {
+                return all.try_emplace(profile, Listed{profile}).first->second;
+            };
+            for (const auto& use : SENV_TRY(store_.catalog().profiles())) add(use.profile).last_use = use.last_use;
+            for (const auto& profile : store_.pins()) add(profile).pinned = true;
+            for (const auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) ++add(lease.profile).leases;
+
+            List list;
+            for (auto one = message.after ? all.upper_bound(*message.after) : all.begin(); one != all.end(); ++one) {
+                if (list.profiles.size() == list_page) {
+                    list.next = list.profiles.back().profile;
+                    break;
+                }
+                const auto closure = SENV_TRY(closure_here({{one->first}}));
+                one->second.items = closure.valid.size();
+                one->second.bytes = closure.bytes;
+                one->second.disk_bytes = closure.room.bytes;
+                one->second.complete = closure.missing.empty();
+                list.profiles.push_back(one->second);
+            }
+            return to_json(list);
+        });
+        return {};
+    }
+
+    /// What is on this node of it.
+    Result<Closure> closure_here(std::span<const StorePath> roots) {
+        return closure_of(roots, [&](const StorePath& path) { return store_.catalog().find(path); });
+    }
+
+    double random() { return std::uniform_real_distribution<double>(0, 1)(random_); }
+
+    const ServerConfig& config_;
+    const std::string version_;
+    Store store_;
+    AclFile& acl_;
+    NarinfoSource& narinfos_;
+    Planner planner_;
+    Board& board_;
+    Metrics& metrics_;
+    EngineEvents events_;
+
+    // Of the thread:
+    std::vector<Origin> origins_;
+    Absences absences_;
+    std::size_t asks_ = 0;          // narinfos that are being asked for
+    std::deque<StorePath> to_ask_;  // items that are queued, or were
+    std::map<StorePath, Item> items_;
+    std::map<StorePath, Fetch> fetches_;
+    std::set<StorePath> exhausted_;       // items that end at the end of this message
+    std::set<StorePath> released_;        // closures that may fetch, at the end of this message
+    std::map<StorePath, Error> refused_;  // closures that end at the end of this message
+    Collector collector_;
+    Room stored_;                // what the items take
+    unsigned removals_ = 0;      // under way
+    bool look_at_marks_ = true;  // at the end of this message
+    bool ran_full_ = false;      // room has to be made, whatever the marks say
+    Deadline next_marks_{};      // not before that: it was in vain
+    std::vector<StorePath> not_durable_;
+    bool syncing_ = false;
+    Totals totals_;
+    Deadline begun_ = Clock::now();
+    Deadline last_sync_ = begun_;
+    Deadline next_progress_ = begun_;
+    Deadline next_retry_ = Deadline::max();
+    Deadline next_uses_ = begun_ + idle_period;
+    Deadline next_figures_ = begun_;
+    std::minstd_rand random_{std::random_device{}()};
+
+    Mailbox<Message> mailbox_;
+    std::shared_ptr<Mailbox<VetJob>> vetting_ = std::make_shared<Mailbox<VetJob>>();
+    Mailbox<StorePath> plans_;
+    Mailbox<KeeperJob> keeper_;
+    std::vector<std::jthread> helpers_;
+    std::unique_ptr<NarPool> pool_;
+    std::jthread main_;
+};
+
+Engine::Engine(const ServerConfig& config, std::string version, Store store, AclFile& acl, NarinfoSource& narinfos,
+               NarSource& nars, Planner planner, Board& board, Metrics& metrics, EngineEvents events)
+    : thread_(std::make_unique<Thread>(config, std::move(version), std::move(store), acl, narinfos, nars,
+                                       std::move(planner), board, metrics, std::move(events))) {}
+
+Engine::~Engine() = default;
+
+void Engine::provision(const StorePath& profile, const Requester& requester) {
+    thread_->push(Provision{profile, requester});
+}
+void Engine::status(std::uint64_t client) {
+    thread_->push(AskStatus{client});
+}
+void Engine::collect(std::uint64_t client, bool dry_run) {
+    thread_->push(AskCollect{client, dry_run});
+}
+void Engine::list(std::uint64_t client, const std::optional<StorePath>& after) {
+    thread_->push(AskList{client, after});
+}
+void Engine::pin(std::uint64_t client, const StorePath& profile, bool pinned) {
+    thread_->push(AskPin{client, profile, pinned});
+}
+
+}  // namespace senv

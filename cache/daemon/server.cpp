@@ -1,0 +1,241 @@
+#include "cache/daemon/server.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <optional>
+
+#include "cache/base/fd.h"
+#include "cache/base/threads.h"
+#include "cache/daemon/acl_file.h"
+#include "cache/daemon/board.h"
+#include "cache/daemon/clients.h"
+#include "cache/daemon/engine.h"
+#include "cache/daemon/log.h"
+#include "cache/daemon/metrics.h"
+#include "cache/daemon/metrics_file.h"
+#include "cache/fetch/remote_transport.h"
+#include "cache/formats/origin.h"
+#include "cache/store/store.h"
+#include "cache/verify/signature.h"
+
+namespace senv {
+
+namespace {
+
+constexpr const char* boot_id_file = "/proc/sys/kernel/random/boot_id";
+constexpr std::size_t max_group_bytes = 16UL * 1024 * 1024;
+constexpr std::chrono::seconds metrics_period{15};
+
+Result<void> check_user() {
+    if (::geteuid() == 0 || ::getuid() == 0) {
+        return Error(Kind::denied, "cannot start senvd: it must not run as root")
+            .hint("start it as the user that owns its state folder");
+    }
+    // Guix's daemon takes this as leave to ignore signatures. Whoever sets it expects that here too, and must hear no.
+    if (::getenv("GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES") !=
+        nullptr) {  // NOLINT(concurrency-mt-unsafe): no threads yet
+        return Error(Kind::denied,
+                     "cannot start senvd: GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES is set, and senvd "
+                     "fetches nothing that is not signed")
+            .hint("take that variable out of senvd's environment");
+    }
+    return {};
+}
+
+Result<void> check_gnu_store(const ServerConfig& config) {
+    if (config.cover_gnu_store) return {};
+    std::error_code failed;
+    const std::filesystem::directory_iterator entries(config.gnu_store, failed);
+    if (failed == std::errc::no_such_file_or_directory) return {};
+    const std::string doing = "cannot start senvd: '" + config.gnu_store + "'";
+    if (failed) return Error(Kind::io, doing + " cannot be read: " + failed.message());
+    if (entries == std::filesystem::directory_iterator()) return {};
+    return Error(Kind::usage, doing +
+                                  " is not empty: this node has a Guix store of its own, which jobs in an "
+                                  "environment would not see")
+        .hint("set store = \"node\" in senvd.toml to cover it with senvd's store in those jobs");
+}
+
+Result<std::optional<AdminGroup>> find_admins(const std::string& name) {
+    if (name.empty()) return std::optional<AdminGroup>();
+    struct group entry = {};
+    struct group* found = nullptr;
+    std::vector<char> text(64UL * 1024);
+    int failed = 0;
+    while ((failed = ::getgrnam_r(name.c_str(), &entry, text.data(), text.size(), &found)) == ERANGE &&
+           text.size() < max_group_bytes) {
+        text.resize(text.size() * 2);  // a group of many members
+    }
+    const std::string doing = "cannot start senvd: the group '" + name + "' (admin_group)";
+    if (failed != 0) return Error::sys(failed, doing + " cannot be looked up");
+    if (found == nullptr) {
+        return Error(Kind::usage, doing + " does not exist on this node").hint("make that group, or name another one");
+    }
+    return std::optional<AdminGroup>({name, found->gr_gid});
+}
+
+/// Before there are threads: all of them run where this one does.
+Result<void> share_machine(const ServerConfig& config) {
+    if (!config.cpus.empty()) {
+        if (auto used = use_cpus(config.cpus); !used) {
+            return std::move(used)
+                .error()
+                .in("cannot start senvd")
+                .hint("give CPUs of this node as cpus in senvd.toml");
+        }
+    }
+    const auto cpus = SENV_TRY(used_cpus());
+    log(Level::info, "starting",
+        {{"version", SENV_VERSION},
+         {"state_dir", config.state_dir},
+         {"downloads", config.downloads},
+         {"nice", config.nice},
+         {"cpus", text_of_cpus(cpus)}});
+    return {};
+}
+
+std::vector<std::string> shown(const std::vector<std::string>& origins) {
+    std::vector<std::string> urls;
+    for (const auto& origin : origins) urls.push_back(shown_url(origin));
+    return urls;
+}
+
+void use_all_descriptors() {
+    struct rlimit limit = {};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) sigaddset(&signals, signal);
+    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void log_repairs(const Repairs& repairs) {
+    if (repairs.catalog_rebuilt)
+        log(Level::warning, "catalog-rebuilt", {{"items_hashed", repairs.checked}});
+    else if (repairs.checked > 0)
+        log(Level::warning, "checked-after-reboot", {{"items_hashed", repairs.checked}});
+    if (repairs.lost_pins > 0) log(Level::warning, "pins-lost", {{"lines", repairs.lost_pins}});
+    for (const auto& name : repairs.removed) log(Level::warning, "removed-at-start", {{"name", name}});
+}
+
+void load_acl(AclFile& acl) {
+    // Not fatal: what is complete can be used, and the file is read again when something is fetched.
+    if (const auto loaded = acl.current(); !loaded) {
+        log_error(Level::error, "acl", loaded.error());
+    } else {
+        log(Level::info, "acl", {{"keys", (*loaded)->size()}});
+    }
+}
+
+/// Starts what talks to servers, and says how well it is confined.
+Result<RemoteSources> start_fetcher(const ServerConfig& config) {
+    constexpr unsigned spare = 2;  // for transfers that were given up and have not ended yet
+    RemoteConfig remote;
+    remote.limits = {std::string("senvd/") + SENV_VERSION, std::chrono::seconds(10), config.stall_limit};
+    remote.transfers = config.downloads + spare;
+    for (const auto& origin : config.origins) {
+        if (auto folder = folder_of(origin)) remote.folders.push_back(*std::move(folder));
+    }
+    RemoteSources sources = SENV_TRY(make_remote_sources(std::move(remote), [](const Renewal& renewal) {
+        if (renewal.lost) {
+            log_error(Level::warning, "fetcher-lost", *renewal.lost,
+                      {{"again_ms", static_cast<std::uint64_t>(renewal.delay.count())}});
+        } else {
+            log(Level::info, "fetcher-renewed", {{"why", "files of the resolver or mounts of folders were replaced"}});
+        }
+    }));
+    const Sandbox& sandbox = sources.sandbox;
+    const std::string seccomp = sandbox.seccomp ? "yes" : "no";
+    if (sandbox.missing.empty()) {
+        log(Level::info, "sandbox", {{"landlock", sandbox.landlock}, {"seccomp", seccomp}});
+    } else {
+        log(Level::warning, "sandbox",
+            {{"landlock", sandbox.landlock}, {"seccomp", seccomp}, {"missing", sandbox.missing}});
+    }
+    return sources;
+}
+
+}  // namespace
+
+Result<void> serve(const ServerConfig& config, const Planner& planner) {
+    SENV_TRY(check_user());
+    SENV_TRY(check_gnu_store(config));
+    SENV_TRY(share_machine(config));
+    block_signals();
+    auto admins = SENV_TRY(find_admins(config.admin_group));
+    use_all_descriptors();
+    ::umask(022);
+    // Whoever runs as the same user, the fetcher above all, sees nothing of this process in /proc and cannot trace it.
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Error::sys(errno, "cannot start senvd");
+    SENV_TRY(init_signatures());
+    if (is_fips_mode()) {
+        log(Level::warning, "fips",
+            {{"libgcrypt", "in FIPS mode"}, {"note", "signatures by keys that FIPS 140 does not approve are refused"}});
+    }
+
+    AclFile acl(config.acl);
+    load_acl(acl);
+    std::string boot_id = SENV_TRY(read_small_file(boot_id_file, 64));
+    while (boot_id.ends_with('\n')) boot_id.pop_back();
+    Repairs repairs;
+    auto vouch = [&acl](const Narinfo& narinfo) -> Result<void> {
+        const auto keys = SENV_TRY(acl.current());
+        return verify_signature(narinfo, *keys);
+    };
+    Store store = SENV_TRY(Store::open(SENV_TRY(StateDir::open(config.state_dir)), std::move(boot_id), vouch, repairs));
+    log_repairs(repairs);
+    const Totals totals = SENV_TRY(store.catalog().totals());
+    const Fd leases = SENV_TRY(open_file(config.state_dir + "/leases", O_RDONLY | O_DIRECTORY));
+    Fd listener = SENV_TRY(listen_at(config.socket));
+
+    const RemoteSources sources = SENV_TRY(nicer(config.nice, [&] { return start_fetcher(config); }));
+
+    Metrics metrics(SENV_VERSION, std::time(nullptr), shown(config.origins));
+    std::optional<MetricsFile> metrics_file;
+    if (!config.metrics_file.empty()) {
+        const auto text = [&]() -> Result<std::string> { return metrics.text(); };
+        nicer(config.nice, [&] { metrics_file.emplace(config.metrics_file, text, metrics_period); });
+    }
+
+    Board board;
+    Clients clients(std::move(listener), leases, board, metrics, std::move(admins));
+    Result<void> served;
+    {
+        Engine engine(
+            config, SENV_VERSION, std::move(store), acl, *sources.narinfos, *sources.nars, planner, board, metrics,
+            {[&](const StorePath& profile) { clients.pending(profile); },
+             [&](const StorePath& profile, Board::PlanFrame plan) { clients.complete(profile, std::move(plan)); },
+             [&](const StorePath& profile, const Error& error) { clients.failed(profile, error); },
+             [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); }});
+        log(Level::info, "ready",
+            {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
+        served = clients.run(
+            {[&](const StorePath& profile, const Requester& requester) { engine.provision(profile, requester); },
+             [&](std::uint64_t client) { engine.status(client); },
+             [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
+             [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },
+             [&](std::uint64_t client, const std::optional<StorePath>& after) { engine.list(client, after); },
+             [&] { load_acl(acl); }});
+        (void)::unlink(config.socket.c_str());
+        log(Level::info, "stopping", {});
+    }
+    metrics_file.reset();
+    log(Level::info, "stopped", {});
+    return served;
+}
+
+}  // namespace senv

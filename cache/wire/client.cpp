@@ -1,0 +1,130 @@
+#include "cache/wire/client.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+
+namespace senv::wire {
+
+namespace {
+
+std::string waiting_for_senvd() {
+    return "cannot reach senvd";
+}
+
+Error gone() {
+    return Error(Kind::io, "senvd closed the connection before it answered").hint("look into senvd's log on this node");
+}
+
+}  // namespace
+
+Result<void> wait_for(int fd, short events, Deadline deadline) {
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        struct pollfd waiting = {fd, events, 0};
+        const int n = ::poll(&waiting, 1, static_cast<int>(std::clamp<long long>(left, 0, 3'600'000)));
+        if (n > 0) return {};
+        if (n < 0 && errno != EINTR) return Error::sys(errno, "cannot wait for senvd");
+        if (left <= 0) return Error(Kind::busy, "senvd did not answer in time");
+    }
+}
+
+Result<Connection> Connection::open(const std::string& socket_path, std::optional<uid_t> daemon_uid,
+                                    Deadline deadline) {
+    struct sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    if (socket_path.size() >= sizeof address.sun_path) {
+        return Error(Kind::usage, waiting_for_senvd() + ": the socket's name '" + socket_path + "' is too long");
+    }
+    socket_path.copy(address.sun_path, socket_path.size());
+
+    Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return Error::sys(errno, waiting_for_senvd());
+    while (::connect(socket.get(), reinterpret_cast<const struct sockaddr*>(&address), sizeof address) != 0) {
+        const int err = errno;
+        if (err == EINTR) continue;
+        if (err == EAGAIN && Clock::now() < deadline) {  // the queue of the listening socket is full; there is no event
+            ::poll(nullptr, 0, 10);
+            continue;
+        }
+        Error error = Error::sys(err, waiting_for_senvd() + " at '" + socket_path + "'");
+        if (err == ENOENT || err == ECONNREFUSED) {
+            return Error(Kind::missing, error.what()).hint("ask the administrator to start senvd on this node");
+        }
+        return error;
+    }
+    struct ucred peer = {};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+        return Error::sys(errno, waiting_for_senvd());
+    }
+    if (daemon_uid && peer.uid != *daemon_uid && peer.uid != 0) {
+        return Error(Kind::denied, waiting_for_senvd() + ": '" + socket_path + "' is served by uid " +
+                                       std::to_string(peer.uid) + ", not by uid " + std::to_string(*daemon_uid))
+            .hint("check who may write to the folder of the socket");
+    }
+    Connection connection(std::move(socket));
+    connection.peer_uid_ = peer.uid;
+    return connection;
+}
+
+Result<void> Connection::send(std::string_view frame, Deadline deadline) {
+    while (!frame.empty()) {
+        const ssize_t n = ::send(socket_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) {
+            frame.remove_prefix(static_cast<std::size_t>(n));
+        } else if (errno == EAGAIN) {
+            SENV_TRY(wait_for(socket_.get(), POLLOUT, deadline));
+        } else if (errno == EPIPE || errno == ECONNRESET) {
+            return gone();
+        } else if (errno != EINTR) {
+            return Error::sys(errno, "cannot send to senvd");
+        }
+    }
+    return {};
+}
+
+Result<Frame> Connection::receive(Deadline deadline) {
+    Frame frame;
+    // Reads exactly `size` bytes, and keeps the descriptor that comes with them.
+    const auto read = [&](char* into, std::size_t size) -> Result<void> {
+        while (size > 0) {
+            struct iovec piece = {into, size};
+            alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
+            struct msghdr message = {};
+            message.msg_iov = &piece;
+            message.msg_iovlen = 1;
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            const ssize_t n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0 && errno == EAGAIN) {
+                SENV_TRY(wait_for(socket_.get(), POLLIN, deadline));
+                continue;
+            }
+            if (n < 0 && errno != ECONNRESET) return Error::sys(errno, "cannot receive from senvd");
+            if (n <= 0) return gone();
+            for (auto* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+                int received = -1;
+                std::memcpy(&received, CMSG_DATA(c), sizeof received);
+                frame.fd = Fd(received);
+            }
+            into += n;
+            size -= static_cast<std::size_t>(n);
+        }
+        return {};
+    };
+    std::array<std::byte, header_bytes> bytes = {};
+    SENV_TRY(read(reinterpret_cast<char*>(bytes.data()), bytes.size()));
+    const auto header = SENV_TRY(Header::parse(bytes, max_reply_bytes));
+    frame.type = header.type;
+    frame.payload.resize(header.length);
+    SENV_TRY(read(frame.payload.data(), frame.payload.size()));
+    return frame;
+}
+
+}  // namespace senv::wire

@@ -1,0 +1,308 @@
+// node_commands.cpp: what asks senvd on this node, over cache/wire/protocol.md.
+#include "provisioner/cli/node_commands.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cache/base/text.h"
+#include "cache/wire/client.h"
+#include "cache/wire/messages.h"
+#include "provisioner/resolve/lock.h"
+
+namespace senv {
+
+namespace {
+
+using Json = nlohmann::json;
+using std::chrono::seconds;
+
+constexpr seconds answer_limit{30};
+constexpr seconds gc_limit{3600};       // removing files takes its time
+constexpr seconds fetch_limit{90'000};  // above the longest that senvd can be configured to
+
+struct Options {
+    std::string socket = wire::default_socket;
+    bool json = false;
+    bool dry_run = false;
+    bool quiet = false;
+    std::string profile;  // or, for fetch, a lock
+};
+
+Result<wire::Connection> ask(const Options& options, const std::string& frame) {
+    auto connection = SENV_TRY(wire::Connection::open(options.socket, std::nullopt, Clock::now() + answer_limit));
+    SENV_TRY(connection.send(frame, Clock::now() + answer_limit));
+    return connection;
+}
+
+/// The TEXT that answers the request.
+Result<std::string> ask_for_text(const Options& options, const std::string& frame, seconds limit) {
+    auto connection = SENV_TRY(ask(options, frame));
+    const auto reply = SENV_TRY(connection.receive(Clock::now() + limit));
+    if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
+    if (reply.type != wire::Type::text) return Error(Kind::corrupt, "senvd answered something else than was asked");
+    return wire::decode_text(reply.payload);
+}
+
+Result<Json> read_json(const std::string& text) {
+    Json json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) return Error(Kind::corrupt, "senvd's answer cannot be read");
+    return json;
+}
+
+Result<int> print(const std::string& text) {
+    SENV_TRY(write_all(STDOUT_FILENO, text).in("cannot write the result"));
+    return 0;
+}
+
+std::string count(std::uint64_t number, const std::string& thing) {
+    return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
+}
+
+/// What a list that senvd cut leaves out.
+std::string more(const Json& json, const std::string& list, const std::string& verb) {
+    const auto left = json.value("more_" + list, std::uint64_t{0});
+    return left == 0 ? "" : verb + count(left, "more profile") + "\n";
+}
+
+std::string user_of(const Json& lease) {
+    return "uid " + std::to_string(lease.at("uid").get<std::uint64_t>());
+}
+
+std::string of_job(const Json& lease) {
+    return "job " + std::to_string(lease.at("job").get<std::uint64_t>()) + " step " +
+           std::to_string(lease.at("step").get<std::uint64_t>());
+}
+
+std::uint64_t number(const Json& json, const char* field) {
+    return json.at(field).get<std::uint64_t>();
+}
+
+std::string space_of(const Json& space) {
+    const Json& disk = space.at("disk");
+    std::string out = "disk     " + human_bytes(number(disk, "free")) + " of " + human_bytes(number(disk, "bytes")) + " free";
+    if (disk.contains("inodes")) {
+        out += ", " + std::to_string(number(disk, "inodes_free")) + " of " + std::to_string(number(disk, "inodes")) +
+               " inodes free";
+    }
+    out += "; the store takes " + human_bytes(number(space.at("store"), "bytes")) + " and " +
+           count(number(space.at("store"), "inodes"), "inode") + "; evicts above " +
+           space.at("high_water").get<std::string>() + " down to " + space.at("low_water").get<std::string>();
+    if (space.at("evicting").get<bool>()) out += ", and does so now";
+    return out + "\n";
+}
+
+Result<int> status(const Options& options) {
+    const auto text = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
+    if (options.json) return print(text + "\n");
+    const Json json = SENV_TRY(read_json(text));
+    std::string out = "senvd " + json.at("version").get<std::string>() + ", up for " +
+                      std::to_string(json.at("uptime_s").get<std::uint64_t>()) + " s\n";
+    out += "store    " + json.at("store").get<std::string>() + ": " +
+           count(json.at("items").get<std::uint64_t>(), "item") + ", " +
+           human_bytes(json.at("bytes").get<std::uint64_t>()) + ", " +
+           count(json.at("profiles").get<std::uint64_t>(), "profile") + "\n";
+    for (const auto& origin : json.at("origins")) out += "origin   " + origin.get<std::string>() + "\n";
+    for (const auto& lease : json.at("leases")) {
+        out +=
+            "lease    " + lease.at("profile").get<std::string>() + ": " + of_job(lease) + ", " + user_of(lease) + "\n";
+    }
+    out += space_of(json.at("space"));
+    for (const auto& fetch : json.at("fetches")) {
+        out += "fetching " + fetch.at("profile").get<std::string>() + ": " +
+               std::to_string(number(fetch, "items_done")) + " of " + count(number(fetch, "items_total"), "item") + ", " +
+               human_bytes(number(fetch, "bytes_done")) + " of " + human_bytes(number(fetch, "bytes_total")) + ", now " +
+               fetch.at("what").get<std::string>() + "; for " + std::to_string(number(fetch, "seconds")) + " s, " +
+               count(number(fetch, "waiting"), "request") + " waiting\n";
+        for (const auto& transfer : fetch.at("transfers")) {
+            out += "         " + transfer.at("item").get<std::string>() + ": " +
+                   human_bytes(number(transfer, "bytes_done")) + " of " + human_bytes(number(transfer, "bytes_total")) +
+                   " from " + transfer.at("origin").get<std::string>() + "\n";
+        }
+        for (const auto& who : fetch.at("waiters")) out += "         for " + of_job(who) + ", " + user_of(who) + "\n";
+    }
+    return print(out);
+}
+
+Result<int> gc(const Options& options) {
+    wire::Gc request;
+    if (options.dry_run) request.flags |= wire::Gc::flag_dry_run;
+    const auto text = SENV_TRY(ask_for_text(options, request.encode(), gc_limit));
+    if (options.json) return print(text + "\n");
+    const Json json = SENV_TRY(read_json(text));
+    const std::string verb = options.dry_run ? "would evict " : "evicted ";
+    std::string out;
+    for (const auto& profile : json.at("evicted")) out += verb + profile.get<std::string>() + "\n";
+    out += more(json, "evicted", verb);
+    for (const auto& kept : json.at("kept")) {
+        out += "kept " + kept.at("profile").get<std::string>() + ": " + kept.at("why").get<std::string>() + ", " +
+               human_bytes(kept.at("disk_bytes").get<std::uint64_t>()) + "\n";
+    }
+    out += more(json, "kept", "kept ");
+    out += verb + count(json.at("items").get<std::uint64_t>(), "item") + ", " +
+           human_bytes(json.at("disk_bytes").get<std::uint64_t>()) + "\n";
+    return print(out);
+}
+
+Result<int> change_pin(const Options& options, std::uint32_t flags) {
+    const wire::Pin request{options.profile, flags};
+    const auto text = SENV_TRY(ask_for_text(options, request.encode(), answer_limit));
+    return options.json ? print(text + "\n") : Result<int>(0);
+}
+
+Result<int> pin(const Options& options) {
+    return change_pin(options, 0);
+}
+
+Result<int> unpin(const Options& options) {
+    return change_pin(options, wire::Pin::flag_unpin);
+}
+
+std::string date_of(std::int64_t time) {
+    if (time == 0) return "never used";
+    struct tm utc = {};
+    const std::time_t seconds_of_utc = time;
+    ::gmtime_r(&seconds_of_utc, &utc);
+    std::array<char, 32> text{};
+    std::strftime(text.data(), text.size(), "used %Y-%m-%d %H:%M:%S UTC", &utc);
+    return text.data();
+}
+
+Result<int> list(const Options& options) {
+    Json all = Json::array();
+    std::string after;
+    do {
+        const auto text = SENV_TRY(ask_for_text(options, wire::List{after}.encode(), answer_limit));
+        const Json page = SENV_TRY(read_json(text));
+        for (const auto& one : page.at("profiles")) all.push_back(one);
+        const Json& next = page.at("next");
+        after = next.is_null() ? "" : next.get<std::string>();
+    } while (!after.empty());
+    if (options.json) return print(Json{{"profiles", all}}.dump() + "\n");
+    std::string out;
+    for (const auto& one : all) {
+        out += one.at("profile").get<std::string>() + ": " + count(number(one, "items"), "item") + ", " +
+               human_bytes(number(one, "disk_bytes")) + ", " + date_of(one.at("last_use").get<std::int64_t>());
+        if (one.at("pinned").get<bool>()) out += ", pinned";
+        if (const auto leases = number(one, "leases"); leases > 0) out += ", " + count(leases, "lease");
+        if (!one.at("complete").get<bool>()) out += ", not complete";
+        out += "\n";
+    }
+    return print(out);
+}
+
+/// One line that moves on a terminal; a line every ten seconds elsewhere.
+class ProgressLine {
+public:
+    explicit ProgressLine(bool quiet) : quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1) {}
+    ~ProgressLine() {
+        if (shown_ && terminal_) std::fputs("\r\033[K", stderr);
+    }
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+
+    void show(const wire::Progress& progress) {
+        const auto now = Clock::now();
+        if (quiet_ || (!terminal_ && now < next_)) return;
+        next_ = now + seconds(10);
+        shown_ = true;
+        const std::string line = "senv: " + std::to_string(progress.items_done) + " of " +
+                                 count(progress.items_total, "item") + ", " + human_bytes(progress.bytes_done) +
+                                 " of " + human_bytes(progress.bytes_total) + ": " + printable(progress.what);
+        if (terminal_) {
+            std::fprintf(stderr, "\r\033[K%s", line.c_str());
+        } else {
+            std::fprintf(stderr, "%s\n", line.c_str());
+        }
+    }
+
+private:
+    bool quiet_;
+    bool terminal_;
+    bool shown_ = false;
+    Deadline next_{};
+};
+
+/// A store path as it is, or what a file written by `senv lock` says.
+Result<std::string> profile_of(const std::string& path_or_lock) {
+    if (path_or_lock.starts_with("/gnu/store/")) return path_or_lock;
+    const std::string doing = "cannot use the lock '" + path_or_lock + "'";
+    const auto text = read_small_file(path_or_lock, max_lock_bytes);
+    if (!text) {
+        return Error(text.error()).hint("give a profile in /gnu/store, or a file that `senv lock` wrote");
+    }
+    return SENV_TRY(Lock::read(*text).in(doing)).profile.absolute();
+}
+
+Result<int> fetch(const Options& options) {
+    wire::Provision request;
+    request.profile = SENV_TRY(profile_of(options.profile));
+    request.uid = ::getuid();
+    request.flags = wire::Provision::flag_progress;
+    const auto begin = Clock::now();
+    auto connection = SENV_TRY(ask(options, request.encode()));
+    const auto deadline = begin + fetch_limit;
+    bool was_complete = true;
+    ProgressLine line(options.quiet);
+    for (;;) {
+        const auto reply = SENV_TRY(connection.receive(deadline));
+        switch (reply.type) {
+            case wire::Type::pending: was_complete = false; break;
+            case wire::Type::progress: line.show(SENV_TRY(wire::Progress::decode(reply.payload))); break;
+            case wire::Type::plan: {
+                if (!options.json) return 0;
+                const nlohmann::ordered_json json = {
+                    {"profile", request.profile},
+                    {"was_complete", was_complete},
+                    {"seconds", std::chrono::duration<double>(Clock::now() - begin).count()}};
+                return print(json.dump() + "\n");
+            }
+            case wire::Type::error: return wire::decode_error(reply.payload);
+            default: return Error(Kind::corrupt, "senvd answered something else than was asked");
+        }
+    }
+}
+
+CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, const std::shared_ptr<Options>& options,
+              Result<int> (*run)(const Options&), Action& action) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->add_option("--socket", options->socket, "Where senvd listens")->type_name("FILE")->capture_default_str();
+    command->callback([options, run, &action] { action = [options, run] { return run(*options); }; });
+    return command;
+}
+
+}  // namespace
+
+void add_node_commands(CLI::App& app, Action& action) {
+    const auto options = std::make_shared<Options>();
+    CLI::App* show = add(app, "status", "What senvd on this node has, holds and fetches", options, &status, action);
+    show->add_flag("--json", options->json, "Print senvd's answer as it is");
+
+    CLI::App* collect = add(app, "gc", "Remove environments that no job uses (for root and admin_group)", options, &gc, action);
+    collect->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
+    collect->add_flag("--json", options->json, "Print senvd's answer as it is");
+
+    for (const bool undo : {false, true}) {
+        CLI::App* change = undo ? add(app, "unpin", "Let a pinned profile be removed again (for root and admin_group)",
+                                      options, &unpin, action)
+                                : add(app, "pin", "Keep a profile that is on this node until it is unpinned (for root and "
+                                                  "admin_group)",
+                                      options, &pin, action);
+        change->add_option("PROFILE", options->profile, "/gnu/store/…-profile")->required();
+        change->add_flag("--json", options->json, "Print senvd's answer as it is");
+    }
+
+    CLI::App* all = add(app, "list", "The profiles on this node, with their sizes and uses", options, &list, action);
+    all->add_flag("--json", options->json, "Print all of them as one JSON object");
+
+    CLI::App* warm = add(app, "fetch", "Bring a profile and all it needs to this node", options, &fetch, action);
+    warm->add_option("PROFILE", options->profile, "/gnu/store/…-profile, or a file that `senv lock` wrote")->required();
+    warm->add_flag("-q,--quiet", options->quiet, "Show no progress");
+    warm->add_flag("--json", options->json, "Print profile, was_complete and seconds as JSON");
+}
+
+}  // namespace senv

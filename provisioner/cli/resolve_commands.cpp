@@ -1,0 +1,132 @@
+// resolve_commands.cpp: `senv resolve` and `senv lock`.
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cache/base/text.h"
+#include "provisioner/cli/commands.h"
+#include "provisioner/environment.h"
+#include "provisioner/resolution.h"
+#include "provisioner/resolve/resolve.h"
+
+namespace senv {
+
+namespace {
+
+struct Options {
+    Request request;
+    bool verbose = false;
+    bool json = false;
+    bool for_slurm = false;
+    std::string source = "senv";
+    std::string output;
+};
+
+void add_request(CLI::App& command, Options& options) {
+    command.add_option("-m,--manifest", options.request.manifests, "A manifest, as for guix shell; can be repeated")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+    command.add_option("--packages", options.request.packages, "Packages: NAME, NAME@VERSION or NAME:OUTPUT")
+        ->type_name("SPEC[,SPEC]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")
+        ->type_name("FILE");
+    command.add_flag("-v,--verbose", options.verbose, "Show what Guix prints, and why a result is not remembered");
+}
+
+void print_line(const std::string& text) {
+    std::fprintf(stderr, "senv: %s\n", text.c_str());
+}
+
+Result<void> print_result(const std::string& text) {
+    return write_all(STDOUT_FILENO, text).in("cannot write the result");
+}
+
+Result<Resolved> run(const Options& options, const GlobalOptions& global, Cache::Want want) {
+    const Config config = SENV_TRY(Config::load(global.config));
+    ResolveOptions how;
+    how.want = want;
+    how.progress = progress_mode(options.verbose);
+    how.say = [&](const std::string& text) {
+        if (options.verbose) print_line(text);
+    };
+    how.warn = [](const std::string& text) { print_line("warning: " + text); };
+    return resolve(options.request, config, environment_from(environ), how);
+}
+
+std::string as_json(const Resolved& resolved, Clock::duration time) {
+    nlohmann::ordered_json channels = nlohmann::ordered_json::array();
+    for (const ChannelCommit& c : resolved.known.resolution.channels) {
+        channels.push_back({{"name", c.name}, {"commit", c.commit}});
+    }
+    const nlohmann::ordered_json json = {
+        {"senv-resolve", 1},
+        {"profile", resolved.known.resolution.profile.absolute()},
+        {"lock", {{"file", resolved.known.lock_file}, {"digest", resolved.known.resolution.lock_digest}}},
+        {"channels", channels},
+        {"cached", resolved.cached},
+        {"seconds", std::chrono::duration<double>(time).count()}};
+    return json.dump(1) + "\n";
+}
+
+Result<int> resolve_command(const Options& options, const GlobalOptions& global) {
+    const auto begin = Clock::now();
+    const Resolved resolved = SENV_TRY(run(options, global, Cache::Want::resolution));
+    Resolution resolution = resolved.known.resolution;
+    std::string text = resolution.profile.absolute() + "\n";
+    if (options.json) text = as_json(resolved, Clock::now() - begin);
+    if (options.for_slurm) {
+        resolution.source = options.source;
+        text = resolution.encode();
+        // A source or a channel's name that does not fit is found here, not on a node.
+        SENV_TRY(Resolution::parse(text));
+        text += "\n";
+    }
+    SENV_TRY(print_result(text));
+    return 0;
+}
+
+Result<int> lock_command(const Options& options, const GlobalOptions& global) {
+    const Resolved resolved = SENV_TRY(run(options, global, Cache::Want::lock));
+    const std::string text = SENV_TRY(read_small_file(resolved.known.lock_file, max_lock_bytes));
+    if (options.output.empty()) {
+        SENV_TRY(print_result(text));
+    } else {
+        SENV_TRY(replace_file(options.output, text, 0644));
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& action) {
+    const auto options = std::make_shared<Options>();
+
+    CLI::App* resolve = app.add_subcommand("resolve", "Make an environment with Guix and print its profile");
+    add_request(*resolve, *options);
+    auto* json = resolve->add_flag("--json", options->json, "Print profile, lock, channels and time as JSON");
+    auto* for_slurm = resolve->add_flag("--for-slurm", options->for_slurm, "Print the line that travels with a job");
+    for_slurm->excludes(json);
+    resolve->add_option("--source", options->source, "Who asked, for that line")->type_name("TEXT")->needs(for_slurm);
+    resolve->footer(
+        "Known environments are answered from the cache, without Guix. Examples:\n"
+        "  senv resolve -m manifest.scm -C channels.scm\n"
+        "  senv resolve --packages openmpi,python@3.11 --json");
+    resolve->callback(
+        [&global, &action, options] { action = [&global, options] { return resolve_command(*options, global); }; });
+
+    CLI::App* lock = app.add_subcommand("lock", "Make an environment with Guix and print its lock file");
+    add_request(*lock, *options);
+    lock->add_option("-o,--output", options->output, "Write the lock there instead of to stdout")->type_name("FILE");
+    lock->footer(
+        "A lock holds all that is needed to have the same bits again. Example:\n"
+        "  senv lock -m manifest.scm -C channels.scm -o environment.lock");
+    lock->callback(
+        [&global, &action, options] { action = [&global, options] { return lock_command(*options, global); }; });
+}
+
+}  // namespace senv

@@ -1,0 +1,43 @@
+// environment.h: what entering a profile does to a job's variables. Pure.
+//
+// Shape    Input is the job's environment and a plan; output is a list of changes to carry out in order. Variables with a
+//          separator get the plan's value in front of what the job has ("value" alone when unset; a variable that is set
+//          but empty leaves a trailing separator, as Guix does); those without are replaced. GUIX_ENVIRONMENT names the
+//          profile. Variables that make binaries load or find other people's libraries are removed, unless the plan sets
+//          them: host_library_variables. A job without PATH gets the profile's, then default_path behind it.
+// Again    What entering changed is recorded in SLURM_SENV_ENTERED ("PROFILE NAME:SEPARATOR-IN-HEX …"). Entering again first
+//          takes the earlier profile's entries out; a variable that already has all entries of the same profile stays as
+//          it is, so entering twice changes nothing.
+// Source   Guix, guix/search-paths.scm, guix/profiles.scm load-profile; vectors/profile/expected-load-profile.txt.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/wire/messages.h"
+
+namespace senv {
+
+inline constexpr const char* entered_variable = "SLURM_SENV_ENTERED";
+inline constexpr const char* default_path = "/usr/local/bin:/usr/bin:/bin";
+
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+struct Change {
+    std::string name;
+    std::optional<std::string> value;  // nullopt: unset
+    bool operator==(const Change&) const = default;
+};
+
+/// From "NAME=VALUE" strings up to a null pointer, as in environ(7). Entries without '=' are skipped.
+Environment environment_from(const char* const* strings);
+
+/// What to change so that the job with environment `job` is in the plan's profile.
+std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job);
+/// What to change so that the job is in no profile: takes out what the record names.
+std::vector<Change> changes_to_leave(const Environment& job);
+
+}  // namespace senv

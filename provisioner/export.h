@@ -1,0 +1,36 @@
+// export.h: the closure of a lock, out of a Guix store, as a static binary cache.
+//
+// Shape    FOLDER/nix-cache-info, FOLDER/HASH.narinfo and FOLDER/nar/zstd/HASH-NAME: what `guix publish` would serve, for
+//          senvd as file:///FOLDER or behind any web server. One folder may take the closures of many locks.
+// Trust    What is signed is what the lock says: a tree with another hash is refused. A signature vouches for a narinfo that
+//          is there already before it is left alone.
+// Effects  Each file appears whole or not at all; an item's nar before its narinfo, the profile's narinfo last, so that who
+//          finds the profile finds all that it needs. All is on the disk when export_closure() returns. Everybody may read it.
+// Errors   missing: an item is not in the store. untrusted: it is not what the lock says. busy: another export writes there.
+//          io.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cache/verify/signing_key.h"
+#include "provisioner/resolve/lock.h"
+
+namespace senv {
+
+struct ExportPlaces {
+    std::string store;   // holds the items, as /gnu/store does
+    std::string folder;  // is made if it is not there; its parent is there
+};
+
+struct Exported {
+    std::uint64_t items = 0;       // that the lock has
+    std::uint64_t bytes = 0;       // of their nars
+    std::uint64_t written = 0;     // items that were not there before
+    std::uint64_t file_bytes = 0;  // of their nars, compressed
+};
+
+/// After init_signatures(). Uses as many threads as there are cores.
+Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places);
+
+}  // namespace senv

@@ -1,0 +1,40 @@
+// resolution.h: what travels from the submit host to the nodes, in the variable SLURM_SENV_RESOLUTION.
+//
+// Shape    One line of printable ASCII, at most 4 KiB:
+//            1 PROFILE lock=DIGEST channels=NAME@COMMIT,… from=SOURCE
+//          PROFILE is absolute (/gnu/store/HASH-NAME), DIGEST is 64 hex digits, NAME@COMMIT in the order of the channels
+//          (empty when unknown), SOURCE says where the request came from ("command-line", "batch-script", "salloc", …).
+//          The name begins with SLURM_, so that it survives every --export mode; the first word is the version.
+// Trust    None on the node: whoever submits can write what he likes. The profile is a name to be looked up, the rest is
+//          text for the log.
+// Errors   corrupt, naming the field.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/base/result.h"
+#include "cache/formats/store_path.h"
+
+namespace senv {
+
+inline constexpr const char* resolution_variable = "SLURM_SENV_RESOLUTION";
+
+struct ChannelCommit {
+    std::string name;
+    std::string commit;
+    bool operator==(const ChannelCommit&) const = default;
+};
+
+struct Resolution {
+    StorePath profile;
+    std::string lock_digest;  // SHA-256 of the lock file's text, hex
+    std::vector<ChannelCommit> channels;
+    std::string source;
+
+    static Result<Resolution> parse(std::string_view text);
+    std::string encode() const;
+};
+
+}  // namespace senv

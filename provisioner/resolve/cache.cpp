@@ -1,0 +1,222 @@
+#include "provisioner/resolve/cache.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <ctime>
+#include <filesystem>
+
+#include "cache/verify/digest.h"
+
+namespace senv {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::hours work_folder_life(24);  // longer than any resolution may take
+constexpr std::size_t max_key_bytes = 8192;
+
+std::string value_of(const Environment& environment, std::string_view name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+}
+
+std::optional<std::string> read_link(const std::string& path) {
+    std::array<char, 4096> buffer{};
+    const ssize_t n = ::readlink(path.c_str(), buffer.data(), buffer.size());
+    if (n < 0) return std::nullopt;
+    return std::string(buffer.data(), static_cast<std::size_t>(n));
+}
+
+// The link appears whole: under another name first, then renamed.
+Result<void> replace_link(const std::string& target, const std::string& path) {
+    const std::string beside = path + "." + std::to_string(::getpid());
+    ::unlink(beside.c_str());
+    if (::symlink(target.c_str(), beside.c_str()) != 0) return Error::sys(errno, "cannot make link '" + beside + "'");
+    if (::rename(beside.c_str(), path.c_str()) != 0) {
+        const int err = errno;
+        ::unlink(beside.c_str());
+        return Error::sys(err, "cannot make link '" + path + "'");
+    }
+    return {};
+}
+
+void touch(const std::string& path) {
+    // Best effort: an entry that cannot be touched is only removed earlier.
+    ::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
+}
+
+// Since it was last touched or made.
+std::optional<std::chrono::seconds> age_of(const std::string& path) {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
+    return std::chrono::seconds(std::time(nullptr) - info.st_mtime);
+}
+
+Result<void> make_folder(const std::string& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) return Error::sys(error.value(), "cannot make folder '" + path + "'");
+    return {};
+}
+
+std::string user_name(const Environment& environment) {
+    // As Guix does, which believes USER.
+    if (std::string name = value_of(environment, "USER"); !name.empty() && name.find('/') == std::string::npos)
+        return name;
+    const passwd* entry = ::getpwuid(::getuid());
+    return entry != nullptr ? entry->pw_name : "";
+}
+
+template <class F>
+void for_each_entry(const std::string& dir, F use) {
+    std::error_code error;
+    for (fs::directory_iterator entry(dir, error), end; !error && entry != end; entry.increment(error)) {
+        use(entry->path().string());
+    }
+}
+
+}  // namespace
+
+WorkFolder::~WorkFolder() {
+    if (path_.empty()) return;
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+    // CCACHE/3.0-LE-8-4.7/home/alice/.cache/senv/work.XXXXXX
+    for_each_entry(compiled_, [&](const std::string& version) { fs::remove_all(version + path_, ignored); });
+}
+
+Result<std::string> WorkFolder::write(const std::string& name, std::string_view text) const {
+    const std::string path = path_ + "/" + name;
+    SENV_TRY(make_folder(fs::path(path).parent_path()));
+    const Fd file = SENV_TRY(open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600));
+    SENV_TRY(write_all(file.get(), text).in("cannot write '" + path + "'"));
+    return path;
+}
+
+Result<Cache> Cache::open(const Environment& environment) {
+    const std::string home = value_of(environment, "HOME");
+    std::string base = value_of(environment, "XDG_CACHE_HOME");
+    if (!base.starts_with('/')) {
+        if (!home.starts_with('/')) return Error(Kind::missing, "cannot find the cache folder: HOME is not set");
+        base = home + "/.cache";
+    }
+    Cache cache(base + "/senv");
+    for (const char* name : {"locks", "keys", "roots"}) SENV_TRY(make_folder(cache.dir_ + "/" + name));
+    // Guile resolves links before it compiles, so the folder has to be named as it really is.
+    std::error_code error;
+    if (const fs::path real = fs::canonical(cache.dir_, error); !error) cache.dir_ = real.string();
+    cache.compiled_ = base + "/guile/ccache";
+
+    std::string state = value_of(environment, "GUIX_STATE_DIRECTORY");
+    if (state.empty()) state = "/var/guix";
+    if (const std::string user = user_name(environment); !user.empty()) {
+        cache.guix_roots_ = state + "/profiles/per-user/" + user + "/senv";
+    }
+    return cache;
+}
+
+std::string Cache::lock_file(const std::string& digest) const {
+    return dir_ + "/locks/" + digest + ".json";
+}
+
+bool Cache::stands(const StorePath& profile) const {
+    for (const std::string& dir : {guix_roots_, dir_ + "/roots"}) {
+        const std::string link = dir + "/" + profile.base();
+        if (read_link(link) == profile.absolute()) {
+            touch(link);
+            return true;
+        }
+    }
+    return false;
+}
+
+std::optional<Known> Cache::find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want) const {
+    const std::string entry = dir_ + "/keys/" + key;
+    const auto line = read_small_file(entry, max_key_bytes);
+    const auto age = age_of(entry);
+    if (!line || !age || (max_age && *age > *max_age)) return std::nullopt;
+    auto resolution = Resolution::parse(line.value());
+    if (!resolution || !stands(resolution.value().profile)) return std::nullopt;
+    const std::string file = lock_file(resolution.value().lock_digest);
+    if (::access(file.c_str(), R_OK) != 0) return std::nullopt;
+    if (want == Want::lock) {
+        const auto text = read_small_file(file, max_lock_bytes);
+        if (!text || sha256_of(text.value()).hex() != resolution.value().lock_digest) return std::nullopt;
+    }
+    touch(file);
+    if (!max_age) touch(entry);
+    return Known{std::move(resolution).value(), file};
+}
+
+Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& key) const {
+    const std::string text = lock.write();
+    Resolution resolution = {lock.profile, sha256_of(text).hex(), {}, "senv"};
+    for (const LockedChannel& channel : lock.channels) resolution.channels.push_back({channel.name, channel.commit});
+    const std::string file = lock_file(resolution.lock_digest);
+    SENV_TRY(replace_file(file, text, 0600));
+    if (key) SENV_TRY(replace_file(dir_ + "/keys/" + *key, resolution.encode(), 0600));
+    return Known{std::move(resolution), file};
+}
+
+Result<Fd> Cache::reserve(const std::string& key, const Signals& signals, const std::function<void()>& waiting) const {
+    Fd file = SENV_TRY(open_file(dir_ + "/resolving", O_RDWR | O_CREAT, 0600));
+    struct flock range {};
+    range.l_type = F_WRLCK;
+    range.l_whence = SEEK_SET;
+    // A byte for each key. Two keys on one byte only wait for each other.
+    range.l_start = static_cast<off_t>(std::stoull(key.substr(0, 15), nullptr, 16));
+    range.l_len = 1;
+    while (::fcntl(file.get(), F_OFD_SETLK, &range) != 0) {
+        // A file system without locks: two of them may then do the same work, which harms nobody.
+        if (errno == ENOLCK || errno == EOPNOTSUPP) break;
+        if (errno != EAGAIN && errno != EACCES) return Error::sys(errno, "cannot lock '" + dir_ + "/resolving'");
+        pollfd poll{signals.fd(), POLLIN, 0};
+        if (::poll(&poll, 1, 50) > 0) return interrupted();
+        waiting();
+    }
+    return file;
+}
+
+Result<WorkFolder> Cache::make_work_folder() const {
+    std::string path = dir_ + "/work.XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return Error::sys(errno, "cannot make folder '" + path + "'");
+    return WorkFolder(path, compiled_);
+}
+
+Result<Cache::Root> Cache::make_root(const StorePath& profile, bool elsewhere) const {
+    std::error_code error;
+    if (!elsewhere && !guix_roots_.empty()) {
+        // The daemon makes the folder above at the first contact, owned by the user.
+        fs::create_directory(guix_roots_, error);
+        const std::string link = guix_roots_ + "/" + profile.base();
+        if (!error && replace_link(profile.absolute(), link)) return Root{link, true};
+    }
+    const std::string link = dir_ + "/roots/" + profile.base();
+    SENV_TRY(replace_link(profile.absolute(), link));
+    return Root{link, false};
+}
+
+void Cache::remove_unused(std::chrono::hours unused) const {
+    const auto older_than = [](const std::string& path, std::chrono::seconds limit) {
+        const auto age = age_of(path);
+        return age && *age > limit;
+    };
+    for (const std::string& dir : {guix_roots_, dir_ + "/roots", dir_ + "/locks", dir_ + "/keys"}) {
+        for_each_entry(dir, [&](const std::string& path) {
+            if (older_than(path, unused)) ::unlink(path.c_str());
+        });
+    }
+    for_each_entry(dir_, [&](const std::string& path) {
+        const bool is_work_folder = fs::path(path).filename().string().starts_with("work.");
+        if (is_work_folder && older_than(path, work_folder_life)) WorkFolder(path, compiled_);
+    });
+}
+
+}  // namespace senv

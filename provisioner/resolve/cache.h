@@ -1,0 +1,90 @@
+// cache.h: what a user's senv remembers between two calls, and what keeps his environments from being collected.
+//
+// Shape    ${XDG_CACHE_HOME:-~/.cache}/senv/
+//            locks/DIGEST.json      lock files, named by the SHA-256 of their text
+//            keys/KEY               what the inputs with this key gave: a line as in resolution.h. Short, since it is read for
+//                                   every job; the lock of a large environment is not
+//            roots/HASH-profile     GC roots, where Guix's own folder for them is not writable
+//            resolving              a byte of it is locked (fcntl, open file description) while a key is being resolved
+//            work.XXXXXX/           files for a Guix that is running; gone with it
+//          Guix's folder: STATE/profiles/per-user/USER/senv/HASH-profile. A root is a link that reads as the profile; that
+//          the profile exists is the daemon's promise and not looked at, since the store may be on another host.
+// Sharing  Any number of processes and hosts (NFS): files appear by rename, links by name of what they hold.
+// Errors   Error::sys with the file's name. A damaged entry is no error but absent.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "cache/base/fd.h"
+#include "provisioner/environment.h"
+#include "provisioner/resolution.h"
+#include "provisioner/resolve/lock.h"
+#include "provisioner/resolve/signals.h"
+
+namespace senv {
+
+/// A folder for one run of Guix. Removed with all it holds, and with the copies that Guile compiled of it.
+class WorkFolder {
+public:
+    WorkFolder(std::string path, std::string compiled) : path_(std::move(path)), compiled_(std::move(compiled)) {}
+    WorkFolder(WorkFolder&& other) noexcept
+        : path_(std::exchange(other.path_, {})), compiled_(std::move(other.compiled_)) {}
+    WorkFolder& operator=(WorkFolder&&) = delete;
+    ~WorkFolder();
+
+    const std::string& path() const noexcept { return path_; }
+    /// Writes a file in it and returns its path. `name` may have one folder in front.
+    Result<std::string> write(const std::string& name, std::string_view text) const;
+
+private:
+    std::string path_;
+    std::string compiled_;  // Guile's cache of compiled files
+};
+
+struct Known {
+    Resolution resolution;  // its source is for the caller to set
+    std::string lock_file;
+};
+
+class Cache {
+public:
+    /// Finds its places in HOME, XDG_CACHE_HOME, USER and GUIX_STATE_DIRECTORY, and makes its own.
+    static Result<Cache> open(const Environment& environment);
+
+    enum class Want : unsigned char { resolution, lock };
+
+    /// The resolution for a key, if its root stands and it is not older than `max_age`. Touches it, so that it is not
+    /// removed; what has a maximal age does not get younger. Want::lock: only if the lock file is as it was written.
+    std::optional<Known> find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want) const;
+    /// Keeps the lock; and under the key, if it is to be found again.
+    Result<Known> keep(const Lock& lock, const std::optional<std::string>& key) const;
+
+    /// Waits until nobody else resolves this key, calling `waiting` meanwhile. Held as long as the Fd.
+    Result<Fd> reserve(const std::string& key, const Signals& signals, const std::function<void()>& waiting) const;
+    Result<WorkFolder> make_work_folder() const;
+
+    struct Root {
+        std::string link;
+        bool registered;  // in Guix's own folder: nobody has to be told
+    };
+    /// Makes the root of a profile. `elsewhere`: Guix runs on another host, whose folder this is not.
+    Result<Root> make_root(const StorePath& profile, bool elsewhere) const;
+
+    /// Removes roots, locks and keys that were not used for that long, and work folders that were left behind.
+    void remove_unused(std::chrono::hours unused) const;
+
+private:
+    explicit Cache(std::string dir) : dir_(std::move(dir)) {}
+
+    bool stands(const StorePath& profile) const;
+    std::string lock_file(const std::string& digest) const;
+
+    std::string dir_;
+    std::string guix_roots_;  // may not exist
+    std::string compiled_;
+};
+
+}  // namespace senv

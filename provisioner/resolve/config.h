@@ -1,0 +1,26 @@
+// config.h: the site's settings for resolving, /etc/senv/senv.toml. etc/senv.toml is the shipped file and explains each key.
+//
+// Errors   usage, with the key and the line: a key that does not exist, a value of the wrong type or out of range. A file
+//          that is not there means the defaults.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cache/base/result.h"
+
+namespace senv {
+
+struct Config {
+    std::vector<std::string> guix = {"guix"};  // the command in front of "build …", "time-machine …"
+    bool guix_is_remote = false;               // it was given as a list
+    std::chrono::milliseconds time_limit = std::chrono::minutes(60);     // for one resolution
+    std::chrono::milliseconds silence_limit = std::chrono::minutes(15);  // without a byte from Guix
+    std::chrono::hours unused_limit = std::chrono::hours(24 * 90);       // then a GC root and its lock go
+
+    static Result<Config> parse(std::string_view text, const std::string& path);
+    static Result<Config> load(const std::string& path);
+};
+
+}  // namespace senv

@@ -1,0 +1,262 @@
+#include "provisioner/resolve/guix.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+
+#include "cache/base/text.h"
+#include "provisioner/resolve/guix_output.h"
+#include "provisioner/scheme_data.h"
+
+namespace senv {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* not_passed_on[] = {
+    "GUIX_BUILD_OPTIONS",       "GUIX_EXTENSIONS_PATH", "GUIX_PULL_URL", "GUILE_LOAD_PATH",
+    "GUILE_LOAD_COMPILED_PATH", "GUIX_ENVIRONMENT",     "GUIX_PROFILE",
+};
+
+std::string value_of(const Environment& environment, std::string_view name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+}
+
+bool is_program(const std::string& path) {
+    struct stat info {};
+    return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
+// Where execvp(3) would find it; empty when nowhere.
+std::string find_program(const std::string& name, const std::string& path) {
+    if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string();
+    for (const std::string_view dir : split(path, ':')) {
+        // An empty entry is the current directory, which no command should come from by accident.
+        if (!dir.starts_with('/')) continue;
+        std::string candidate = std::string(dir) + "/" + name;
+        if (is_program(candidate)) return candidate;
+    }
+    return {};
+}
+
+std::string real_path(const std::string& path) {
+    std::error_code error;
+    const fs::path real = fs::canonical(path, error);
+    return error ? std::string() : real.string();
+}
+
+// A program outside the store keeps its name when it is upgraded.
+std::string identity_of_file(const std::string& real) {
+    struct stat info {};
+    if (real.starts_with(store_prefix) || ::stat(real.c_str(), &info) != 0) return real;
+    return real + " " + std::to_string(info.st_size) + " " + std::to_string(info.st_mtim.tv_sec) + "." +
+           std::to_string(info.st_mtim.tv_nsec);
+}
+
+std::string ending(int status) {
+    if (WIFSIGNALED(status)) {
+        const char* name = ::sigdescr_np(WTERMSIG(status));
+        return "it was killed (" + std::string(name != nullptr ? name : "unknown signal") + ")";
+    }
+    return "it exited with status " + std::to_string(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+Result<Guix> Guix::find(const Config& config, const Environment& environment) {
+    Guix guix;
+    guix.command = config.guix;
+    guix.remote = config.guix_is_remote;
+    const std::string current = value_of(environment, "HOME") + "/.config/guix/current";
+    std::string program = find_program(config.guix[0], value_of(environment, "PATH"));
+    if (program.empty() && config.guix == std::vector<std::string>{"guix"} && is_program(current + "/bin/guix")) {
+        program = current + "/bin/guix";
+    }
+    if (program.empty()) {
+        return Error(Kind::missing, "there is no command '" + printable(config.guix[0]) + "' here")
+            .hint("load or install Guix on this host, or ask the administrator to set `guix` in /etc/senv/senv.toml");
+    }
+    guix.command[0] = program;
+    if (guix.remote) {
+        guix.identity = config.guix;
+        return guix;
+    }
+    guix.identity = {identity_of_file(real_path(program)), real_path(current)};
+    // PROFILE/bin/guix
+    const fs::path above = fs::path(program).parent_path().parent_path();
+    if (real_path(above.string()).starts_with(store_prefix)) guix.profile = real_path(above.string());
+    return guix;
+}
+
+Environment environment_for_guix(const Environment& user) {
+    Environment environment = user;
+    for (const char* name : not_passed_on) environment.erase(name);
+    environment["LC_ALL"] = "C.UTF-8";
+    return environment;
+}
+
+std::string profile_program(const std::vector<std::string>& manifest_files, const std::vector<std::string>& packages) {
+    // load* prints what is wrong and throws 'quit; caught here, or the outer load* would add its own complaint.
+    std::string program = R"((use-modules (guix profiles) (guix ui) (gnu packages))
+(define (give-up . _)
+  (force-output (current-error-port))
+  (primitive-exit 1))
+(define (manifest-in file)
+  (let ((value (load* file (make-user-module '((guix profiles) (gnu))))))
+    (unless (manifest? value)
+      (format (current-error-port) "guix build: error: ~a does not return a manifest~%" file)
+      (give-up))
+    value))
+(define content
+  (catch 'quit
+    (lambda ()
+      (concatenate-manifests
+       (list)";
+    for (const std::string& file : manifest_files) program += "\n        (manifest-in " + scheme_string(file) + ")";
+    if (!packages.empty()) {
+        program += "\n        (specifications->manifest (list";
+        for (const std::string& package : packages) program += " " + scheme_string(package);
+        program += "))";
+    }
+    return program + R"()))
+    give-up))
+(profile (content content) (allow-collisions? #t))
+)";
+}
+
+std::string_view describe_script() {
+    // Runs in the Guix that was found, not in the one of the channels, which may be years old.
+    return R"((use-modules (guix base32) (guix channels) (guix config) (guix describe) (guix openpgp) (guix profiles)
+             (guix store) (ice-9 match) (json) (srfi srfi-1))
+
+(define (channel->json channel)
+  (let ((introduction (channel-introduction channel)))
+    `((name . ,(symbol->string (channel-name channel)))
+      (url . ,(channel-url channel))
+      (branch . ,(or (channel-branch channel) ""))
+      (commit . ,(or (channel-commit channel) ""))
+      (introduction
+       . ,(if introduction
+              `((commit . ,(channel-introduction-first-signed-commit introduction))
+                (signer . ,(openpgp-format-fingerprint
+                            (channel-introduction-first-commit-signer introduction))))
+              'null)))))
+
+(define (item->json store item)
+  (let ((info (query-path-info store item)))
+    `((path . ,item)
+      (hash . ,(string-append "sha256:" (bytevector->nix-base32-string (path-info-hash info))))
+      (size . ,(path-info-nar-size info))
+      (references . ,(list->vector (sort (path-info-references info) string<?))))))
+
+;; What the entry of the channel 'guix' calls itself in its profile: the first digits of its commit.
+(define (version-in profile)
+  (or (any (lambda (entry)
+             (and (string=? (manifest-entry-name entry) "guix") (manifest-entry-version entry)))
+           (manifest-entries (profile-manifest profile)))
+      %guix-version))
+
+(match (cdr (command-line))
+  ((profile root guix)
+   (with-store store
+     (unless (string=? root "none")
+       (add-indirect-root store root))
+     (let ((closure (map (lambda (item) (item->json store item))
+                         (sort (requisites store (list profile)) string<?)))
+           (channels (if (string=? guix "none")
+                         (current-channels)
+                         (reverse (profile-channels guix)))))
+       (scm->json `((version . ,(if (string=? guix "none") %guix-version (version-in guix)))
+                    (channels . ,(list->vector (map channel->json channels)))
+                    (closure . ,(list->vector closure))))))))
+)";
+}
+
+GuixSession::GuixSession(const Guix& guix, const Environment& user, const Limits& limits, const Signals& signals,
+                         const Watcher& watch)
+    : guix_(guix), environment_(environment_for_guix(user)), limits_(limits), signals_(signals), watch_(watch) {}
+
+Result<Finished> GuixSession::ask(std::vector<std::string> words, bool stdout_is_result, const std::string& doing) {
+    Command command;
+    command.words = guix_.command;
+    command.words.insert(command.words.end(), words.begin(), words.end());
+    command.environment = environment_;
+    command.stdout_is_result = stdout_is_result;
+    auto finished = run(command, limits_, signals_, watch_);
+    if (finished) return finished;
+    Error error = std::move(finished).error().in(doing);
+    if (error.kind() != Kind::busy) return error;
+    return std::move(error).hint(
+        "try again with -v to see what Guix is doing, or ask the administrator about the limits in "
+        "/etc/senv/senv.toml");
+}
+
+namespace {
+
+Error refusal(const Finished& finished, const std::vector<std::pair<std::string, std::string>>& names,
+              const std::string& doing) {
+    if (WIFSIGNALED(finished.status)) return {Kind::io, doing + ": Guix did not finish: " + ending(finished.status)};
+    Cause cause = cause_of(finished.messages, names);
+    Error error(Kind::missing, doing + ": " + cause.what);
+    return cause.hint.empty() ? error : std::move(error).hint(std::move(cause.hint));
+}
+
+}  // namespace
+
+Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, const std::string& file,
+                                                  const std::string& doing) {
+    const Finished finished = SENV_TRY(ask({"time-machine", "-C", file}, true, doing));
+    if (!finished.succeeded())
+        return refusal(finished, {{file, channels.name}, {channels.absolute, channels.name}}, doing);
+    // A channel file is a program and may print, too: the last line is Guix's.
+    std::string_view output = finished.result;
+    while (output.ends_with('\n')) output.remove_suffix(1);
+    if (const auto at = output.rfind('\n'); at != std::string_view::npos) output.remove_prefix(at + 1);
+    if (!output.starts_with('/')) return Error(Kind::io, doing + ": guix time-machine printed no profile");
+    return std::string(output);
+}
+
+Result<StorePath> GuixSession::build(const std::string& program, const std::string& link, const Inputs& inputs,
+                                     const std::optional<std::string>& channel_file,
+                                     const std::vector<std::pair<std::string, std::string>>& names,
+                                     const std::string& doing) {
+    std::vector<std::string> words;
+    if (channel_file) words = {"time-machine", "-C", *channel_file, "--"};
+    // -v3, because a build that says nothing looks like one that hangs. The profile's path is read from the link: what the
+    // user's code prints cannot be taken for it.
+    for (const std::string& word : {std::string("build"), std::string("-v3"), "--system=" + inputs.system,
+                                    "--file=" + program, "--root=" + link}) {
+        words.push_back(word);
+    }
+    const Finished finished = SENV_TRY(ask(std::move(words), false, doing));
+    if (!finished.succeeded()) {
+        Error error = refusal(finished, names, doing);
+        for (const SourceFile& manifest : inputs.manifests) {
+            const std::string what = error.what().substr(std::min(error.what().size(), doing.size() + 2));
+            const std::string shown = excerpt(what, manifest.name, manifest.text);
+            if (!shown.empty()) return Error(error.kind(), error.what() + shown).hint(error.hint());
+        }
+        return error;
+    }
+    std::array<char, 4096> buffer{};
+    const ssize_t n = ::readlink(link.c_str(), buffer.data(), buffer.size());
+    if (n < 0) return Error::sys(errno, doing + ": cannot read Guix's GC root '" + link + "'");
+    return StorePath::parse_absolute(std::string_view(buffer.data(), static_cast<std::size_t>(n))).in(doing);
+}
+
+Result<void> GuixSession::describe(const std::string& script, const std::string& link, const std::string& guix_profile,
+                                   Lock& lock, const std::string& doing) {
+    const auto or_none = [](const std::string& text) { return text.empty() ? std::string("none") : text; };
+    const Finished finished = SENV_TRY(
+        ask({"repl", "--", script, lock.profile.absolute(), or_none(link), or_none(guix_profile)}, true, doing));
+    if (!finished.succeeded()) return refusal(finished, {}, doing);
+    return read_description(finished.result, lock).in(doing);
+}
+
+}  // namespace senv

@@ -1,0 +1,228 @@
+#include "provisioner/resolve/guix_output.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "cache/base/text.h"
+
+namespace senv {
+
+namespace {
+
+constexpr std::size_t max_cause = 600;
+
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
+
+// "FILE:12:3" at the beginning; what stands behind it, from the ':' on.
+struct Location {
+    std::string_view file;
+    std::size_t line = 0;
+    std::size_t column = 0;
+    std::string_view rest;
+};
+
+std::optional<Location> location_in(std::string_view text) {
+    Location found;
+    for (std::size_t colon = text.find(':'); colon != std::string_view::npos; colon = text.find(':', colon + 1)) {
+        std::string_view behind = text.substr(colon + 1);
+        const auto number = [&]() -> std::optional<std::size_t> {
+            const auto end = std::min(behind.find_first_not_of("0123456789"), behind.size());
+            const auto value = parse_decimal(behind.substr(0, end));
+            behind.remove_prefix(end);
+            return value;
+        };
+        if (behind.empty() || !is_digit(behind.front())) continue;
+        const auto line = number();
+        if (!line || !behind.starts_with(':')) continue;
+        behind.remove_prefix(1);
+        const auto column = number();
+        if (!column || !behind.starts_with(':')) continue;
+        found.file = text.substr(0, colon);
+        found.line = *line;
+        found.column = *column;
+        found.rest = behind;
+        return found;
+    }
+    return std::nullopt;
+}
+
+// "guix build: error: TEXT" gives TEXT.
+std::optional<std::string_view> guix_error(std::string_view line) {
+    static constexpr std::string_view mark = ": error: ";
+    if (!line.starts_with("guix ") && !line.starts_with("guix:")) return std::nullopt;
+    const auto at = line.find(mark);
+    if (at == std::string_view::npos || at > 40) return std::nullopt;
+    return line.substr(at + mark.size());
+}
+
+using Names = std::vector<std::pair<std::string, std::string>>;
+
+// Is it about one of the files that Guix was given?
+bool is_about(std::string_view line, const Names& names) {
+    const auto location = location_in(line);
+    return location && std::ranges::any_of(names, [&](const auto& name) { return location->file == name.first; });
+}
+
+// Is it about some file with a full path? Compilers write the same.
+bool is_located(std::string_view line) {
+    return line.starts_with('/') && location_in(line);
+}
+
+std::string_view trimmed(std::string_view text) {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    return text;
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+    if (from.empty()) return;
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
+        text.replace(at, from.size(), to);
+    }
+}
+
+std::vector<std::string> lines_of(std::string_view messages) {
+    std::vector<std::string> lines;
+    for (const std::string_view line : split(messages, '\n')) {
+        // What a carriage return hides on a terminal is a progress bar.
+        std::string_view visible = line;
+        while (visible.ends_with('\r')) visible.remove_suffix(1);
+        if (const auto at = visible.rfind('\r'); at != std::string_view::npos) visible.remove_prefix(at + 1);
+        lines.push_back(without_decoration(visible));
+    }
+    return lines;
+}
+
+// The lines from a "hint:" up to an empty line, as one.
+std::string hint_in(const std::vector<std::string>& lines) {
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        if (!lines[i].starts_with("hint: ") || lines[i].find("locale") != std::string::npos) continue;
+        std::string hint(trimmed(std::string_view(lines[i]).substr(6)));
+        for (++i; i < lines.size() && !trimmed(lines[i]).empty() && !guix_error(lines[i]); ++i) {
+            hint += ' ';
+            hint += trimmed(lines[i]);
+        }
+        return hint;
+    }
+    return {};
+}
+
+// What helps with a cause that Guix gives no hint for.
+std::string our_hint(std::string_view what, const std::vector<std::string>& lines) {
+    const auto says = [&](std::string_view part) { return what.find(part) != std::string_view::npos; };
+    if (says("failed to connect to") || says("connection refused") || says("Connection refused")) {
+        return "start guix-daemon, or set GUIX_DAEMON_SOCKET to where it listens";
+    }
+    if (says("unknown package") || says("package not found")) {
+        return "look for the name with `guix search`, with the same channels";
+    }
+    if (says("signature") || says("not signed") || says("authenticat") || says("introduction")) {
+        return "check the channel's URL, commit and introduction in the channel file";
+    }
+    for (const std::string& line : lines) {
+        static constexpr std::string_view mark = "View build log at '";
+        if (!line.starts_with(mark)) continue;
+        return "read the build log " + line.substr(mark.size(), line.rfind('\'') - mark.size());
+    }
+    return {};
+}
+
+// "failed to load 'm.scm': m.scm:2:1: TEXT" says the name twice; the reader counts columns from 1 and behind the character.
+void shorten(std::string& what) {
+    for (const std::string_view prefix : {"failed to load '", "read error while loading '"}) {
+        if (!what.starts_with(prefix)) continue;
+        const auto end = what.find("': ");
+        if (end == std::string::npos) return;
+        const std::string name = what.substr(prefix.size(), end - prefix.size());
+        std::string rest = what.substr(end + 3);
+        const auto location = location_in(rest);
+        if (!location || location->file != name) return;
+        const std::size_t back = prefix.starts_with("read") ? 2 : 0;
+        const std::size_t column = location->column > back ? location->column - back : 0;
+        what = name + ":" + std::to_string(location->line) + ":" + std::to_string(column) + std::string(location->rest);
+        return;
+    }
+}
+
+}  // namespace
+
+std::string without_decoration(std::string_view line) {
+    static constexpr std::string_view bar_end = "▏";
+    std::string text;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+        if (line[i] != '\x1b') {
+            text += line[i];
+            continue;
+        }
+        // ESC [ parameters letter
+        if (i + 1 < line.size() && line[i + 1] == '[') {
+            i += 2;
+            while (i < line.size() && (is_digit(line[i]) || line[i] == ';' || line[i] == '?')) ++i;
+        }
+    }
+    if (const auto at = text.rfind(bar_end); at != std::string::npos) text.erase(0, at + bar_end.size());
+    return text;
+}
+
+Cause cause_of(std::string_view messages, const Names& names) {
+    const std::vector<std::string> lines = lines_of(messages);
+    Cause cause;
+    for (std::size_t i = 0; i < lines.size() && cause.what.empty(); ++i) {
+        if (const auto text = guix_error(lines[i])) {
+            cause.what = trimmed(*text);
+        } else if (is_about(lines[i], names)) {
+            cause.what = trimmed(lines[i]);
+        }
+        // "failed to load 'FILE':" and "In procedure F:" go on in the next line.
+        while (cause.what.ends_with(':') && i + 1 < lines.size() && !guix_error(lines[i + 1])) {
+            cause.what += ' ';
+            cause.what += trimmed(lines[++i]);
+        }
+    }
+    // Then a file that one of them loads, then whatever came last.
+    if (const auto found = std::ranges::find_if(lines, is_located); cause.what.empty() && found != lines.end()) {
+        cause.what = trimmed(*found);
+    }
+    const auto is_text = [](std::string_view line) { return !trimmed(line).empty(); };
+    if (const auto found = std::find_if(lines.rbegin(), lines.rend(), is_text);
+        cause.what.empty() && found != lines.rend()) {
+        cause.what = trimmed(*found);
+    }
+    if (cause.what.empty()) cause.what = "Guix failed and did not say why";
+
+    if (const auto location = location_in(cause.what); location && location->rest.starts_with(": error: ")) {
+        const auto at = static_cast<std::size_t>(location->rest.data() - cause.what.data());
+        cause.what.erase(at, std::string_view(": error").size());
+    }
+    cause.hint = hint_in(lines);
+    if (cause.hint.empty()) cause.hint = our_hint(cause.what, lines);
+    for (const auto& [given, name] : names) {
+        replace_all(cause.what, given, name);
+        replace_all(cause.hint, given, name);
+    }
+    shorten(cause.what);
+    if (cause.hint.empty()) {
+        const auto location = location_in(cause.what);
+        const bool is_in_input =
+            location && std::ranges::any_of(names, [&](const auto& name) { return location->file == name.second; });
+        cause.hint = is_in_input ? "correct the file at that line and column"
+                                 : "try the same with `guix shell`, to see all that Guix says";
+    }
+    cause.what = printable(cause.what, max_cause);
+    cause.hint = printable(cause.hint, max_cause);
+    return cause;
+}
+
+std::string excerpt(std::string_view what, std::string_view name, std::string_view text) {
+    const auto location = location_in(what);
+    if (!location || location->file != name || location->line == 0) return {};
+    const auto lines = split(text, '\n');
+    if (location->line > lines.size()) return {};
+    const std::string_view line = lines[location->line - 1];
+    if (trimmed(line).empty() || location->column > line.size()) return {};
+    return "\n  " + printable(line) + "\n  " + std::string(location->column, ' ') + "^";
+}
+
+}  // namespace senv

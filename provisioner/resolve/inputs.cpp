@@ -1,0 +1,124 @@
+#include "provisioner/resolve/inputs.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "cache/base/fd.h"
+#include "cache/base/text.h"
+#include "cache/verify/digest.h"
+#include "provisioner/resolve/closed.h"
+
+namespace senv {
+
+namespace {
+
+constexpr std::size_t max_source_bytes = std::size_t{1} << 20U;
+constexpr std::size_t max_manifests = 16;
+constexpr std::size_t max_packages = 1000;
+constexpr std::size_t max_specification = 200;
+
+// A change of what is cached, or of how a profile is made, begins a new series of keys.
+constexpr std::string_view key_version = "senv 1";
+
+Result<SourceFile> read_source(const std::string& name, std::string_view what) {
+    const std::string doing = "cannot read " + std::string(what) + " '" + printable(name) + "'";
+    auto text = read_small_file(name, max_source_bytes);
+    if (!text) {
+        // "cannot open 'x': No such file" says the name twice.
+        const std::string& cause = text.error().what();
+        const auto at = cause.rfind("': ");
+        Error error(text.error().kind(), doing + ": " + (at == std::string::npos ? cause : cause.substr(at + 3)));
+        if (error.kind() == Kind::missing) {
+            return std::move(error).hint("file names are relative to the current directory, " +
+                                         std::filesystem::current_path().string());
+        }
+        return error;
+    }
+    SourceFile file;
+    file.name = name;
+    file.absolute = std::filesystem::absolute(name).string();
+    file.text = std::move(text).value();
+    return file;
+}
+
+Result<std::string> checked_specification(const std::string& specification) {
+    const bool plain =
+        !specification.empty() && specification.size() <= max_specification &&
+        std::ranges::all_of(specification, [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
+    if (plain) return specification;
+    return Error(Kind::usage, "cannot use package '" + printable(specification) +
+                                  "': want NAME, NAME@VERSION or NAME:OUTPUT, several with commas between them");
+}
+
+}  // namespace
+
+Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
+    if (request.manifests.empty() && request.packages.empty()) {
+        return Error(Kind::usage, "cannot resolve nothing: no manifest and no package is given")
+            .hint("name a manifest with -m FILE or packages with --packages");
+    }
+    if (request.manifests.size() > max_manifests) return Error(Kind::usage, "cannot use more than 16 manifests");
+    if (request.packages.size() > max_packages) return Error(Kind::usage, "cannot use more than 1000 packages");
+    Inputs inputs;
+    inputs.system = system;
+    for (const std::string& name : request.manifests)
+        inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest")));
+    for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
+    if (!request.channels.empty()) inputs.channels = SENV_TRY(read_source(request.channels, "channel file"));
+    return inputs;
+}
+
+std::string Inputs::shown() const {
+    std::vector<std::string> parts;
+    for (const SourceFile& manifest : manifests) parts.push_back("'" + printable(manifest.name) + "'");
+    if (!packages.empty()) parts.push_back("packages '" + printable(join(packages, ",")) + "'");
+    return join(parts, " and ");
+}
+
+std::optional<std::string> Inputs::why_open() const {
+    for (const SourceFile& manifest : manifests) {
+        if (const auto why = why_manifest_is_open(manifest.text)) return printable(manifest.name) + ", " + *why;
+    }
+    if (!channels) return std::nullopt;
+    if (const auto why = why_channels_are_open(channels->text)) return printable(channels->name) + ", " + *why;
+    return std::nullopt;
+}
+
+std::string Inputs::key(const std::vector<std::string>& identity) const {
+    Sha256Stream digest;
+    // Lengths in front, so that no two different lists look alike.
+    const auto add = [&](std::string_view text) {
+        digest.update(std::to_string(text.size()) + ":");
+        digest.update(text);
+    };
+    const auto add_all = [&](const auto& list, const auto& text_of) {
+        digest.update(std::to_string(list.size()) + ";");
+        for (const auto& item : list) add(text_of(item));
+    };
+    const auto itself = [](const std::string& text) -> const std::string& { return text; };
+    add(key_version);
+    add(system);
+    add_all(manifests, [](const SourceFile& file) -> const std::string& { return file.text; });
+    add_all(packages, itself);
+    add_all(channels ? std::vector<std::string>{channels->text} : std::vector<std::string>(), itself);
+    add_all(identity, itself);
+    return digest.finish().hex();
+}
+
+Result<std::string> system_of_this_host() {
+    utsname name{};
+    if (::uname(&name) != 0) return Error::sys(errno, "cannot ask for the machine's architecture");
+    const std::string machine = name.machine;
+    static constexpr std::pair<std::string_view, std::string_view> systems[] = {
+        {"x86_64", "x86_64-linux"},   {"aarch64", "aarch64-linux"}, {"ppc64le", "powerpc64le-linux"},
+        {"riscv64", "riscv64-linux"}, {"armv7l", "armhf-linux"},    {"i686", "i686-linux"},
+    };
+    for (const auto& [ours, theirs] : systems) {
+        if (machine == ours) return std::string(theirs);
+    }
+    return Error(Kind::missing, "cannot resolve for a machine of type '" + machine + "': Guix does not know it");
+}
+
+}  // namespace senv

@@ -1,0 +1,49 @@
+// inputs.h: what a resolution is made from, read once.
+//
+// Shape    The texts themselves, with what the user called them. Paths are relative to the current directory. A manifest may
+//          be a pipe ("<(echo …)"): it is read once in any case.
+// Limits   1 MiB a file, 16 manifests, 1,000 package specifications.
+// Errors   usage: nothing was asked for, or a specification that cannot be one. missing, denied: a file that cannot be read.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/base/result.h"
+
+namespace senv {
+
+/// What the command line asks for.
+struct Request {
+    std::vector<std::string> manifests;
+    std::vector<std::string> packages;
+    std::string channels;  // empty: none
+};
+
+struct SourceFile {
+    std::string name;      // as the user wrote it
+    std::string absolute;  // where it lies
+    std::string text;
+};
+
+struct Inputs {
+    std::vector<SourceFile> manifests;
+    std::vector<std::string> packages;
+    std::optional<SourceFile> channels;
+    std::string system;  // as Guix calls it: "x86_64-linux"
+
+    static Result<Inputs> read(const Request& request, const std::string& system);
+
+    /// "'manifest.scm'", "packages 'hello,openmpi'": for messages.
+    std::string shown() const;
+    /// Nothing when the texts decide the result, else why not; see closed.h.
+    std::optional<std::string> why_open() const;
+    /// SHA-256 over everything above but names and places, and over `identity`; hex.
+    std::string key(const std::vector<std::string>& identity) const;
+};
+
+/// The system that this machine's programs are built for.
+Result<std::string> system_of_this_host();
+
+}  // namespace senv

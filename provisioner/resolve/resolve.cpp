@@ -1,0 +1,170 @@
+#include "provisioner/resolve/resolve.h"
+
+#include <filesystem>
+
+#include "cache/base/text.h"
+#include "provisioner/resolve/child.h"
+#include "provisioner/resolve/guix.h"
+
+namespace senv {
+
+namespace {
+
+// Nobody tells us when a Guix on another host changes.
+constexpr std::chrono::hours remote_life(1);
+
+std::string value_of(const Environment& environment, std::string_view name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+}
+
+// A file for Guix to read: the one that the user named, or a copy of what was read from it.
+struct Handed {
+    std::string path;
+    const SourceFile* source;
+};
+
+class Attempt {
+public:
+    Attempt(const Inputs& inputs, const Guix& guix, const Cache& cache, const Config& config,
+            const Environment& environment, const ResolveOptions& options, const Signals& signals)
+        : inputs_(inputs),
+          guix_(guix),
+          cache_(cache),
+          config_(config),
+          environment_(environment),
+          options_(options),
+          signals_(signals) {}
+
+    Result<Lock> run(bool closed) {
+        const WorkFolder work = SENV_TRY(cache_.make_work_folder());
+        std::vector<Handed> manifests;
+        for (const SourceFile& manifest : inputs_.manifests) {
+            manifests.push_back(SENV_TRY(hand(manifest, closed, work, "manifest-" + std::to_string(manifests.size()))));
+        }
+        std::vector<Handed> channels;
+        if (inputs_.channels) channels.push_back(SENV_TRY(hand(*inputs_.channels, closed, work, "channels")));
+
+        Progress progress("resolving " + plain_names() + " with Guix", options_.progress, Clock::now());
+        const Watcher watch = [&](std::string_view line) { progress.saw(line, Clock::now()); };
+        const Limits limits = {Clock::now() + config_.time_limit, config_.silence_limit};
+        GuixSession session(guix_, environment_, limits, signals_, watch);
+
+        std::string guix_profile = guix_.profile;
+        std::string doing = "cannot resolve " + inputs_.shown();
+        if (inputs_.channels) {
+            doing += " with '" + printable(inputs_.channels->name) + "'";
+            guix_profile = SENV_TRY(session.prepare_channels(*inputs_.channels, channels[0].path, doing));
+        }
+        SENV_TRY(build(session, work, manifests, channels, doing));
+        for (const Handed& file : manifests) SENV_TRY(check_unchanged(file));
+        for (const Handed& file : channels) SENV_TRY(check_unchanged(file));
+        return describe(session, work, guix_profile, doing);
+    }
+
+private:
+    static Result<Handed> hand(const SourceFile& source, bool copy, const WorkFolder& work, const std::string& folder) {
+        // Under its own name, which Guix repeats in messages.
+        const std::string name = std::filesystem::path(source.absolute).filename().string();
+        if (!copy) return Handed{source.absolute, &source};
+        return Handed{SENV_TRY(work.write(folder + "/" + name, source.text)), &source};
+    }
+
+    static Result<void> check_unchanged(const Handed& file) {
+        if (file.path != file.source->absolute) return {};
+        Request again;
+        again.manifests = {file.path};
+        const auto now = Inputs::read(again, "");
+        if (now && now.value().manifests[0].text == file.source->text) return {};
+        return Error(Kind::busy, "cannot resolve '" + printable(file.source->name) + "': it changed while Guix read it")
+            .hint("try again");
+    }
+
+    std::string plain_names() const {
+        std::vector<std::string> names;
+        for (const SourceFile& manifest : inputs_.manifests) names.push_back(printable(manifest.name));
+        names.insert(names.end(), inputs_.packages.begin(), inputs_.packages.end());
+        return join(names, ", ");
+    }
+
+    Result<void> build(GuixSession& session, const WorkFolder& work, const std::vector<Handed>& manifests,
+                       const std::vector<Handed>& channels, const std::string& doing) {
+        std::vector<std::string> files;
+        std::vector<std::pair<std::string, std::string>> names;
+        for (const Handed& file : manifests) {
+            files.push_back(file.path);
+            names.emplace_back(file.path, file.source->name);
+        }
+        for (const Handed& file : channels) names.emplace_back(file.path, file.source->name);
+        const std::string program = SENV_TRY(work.write("profile.scm", profile_program(files, inputs_.packages)));
+        const auto channel_file = channels.empty() ? std::nullopt : std::optional(channels[0].path);
+        profile_ = SENV_TRY(session.build(program, work.path() + "/root", inputs_, channel_file, names, doing));
+        return {};
+    }
+
+    Result<Lock> describe(GuixSession& session, const WorkFolder& work, const std::string& guix_profile,
+                          const std::string& doing) {
+        const Cache::Root root = SENV_TRY(cache_.make_root(*profile_, guix_.remote));
+        if (!root.registered) {
+            options_.warn("the GC root is " + root.link +
+                          ": a guix-daemon that cannot read it may collect the environment while a job waits");
+        }
+        Lock lock = {inputs_.system, *profile_, {}, inputs_.packages, std::nullopt, {}, {}, {}};
+        for (const SourceFile& manifest : inputs_.manifests) lock.manifests.push_back(manifest.text);
+        if (inputs_.channels) lock.channel_file = inputs_.channels->text;
+        const std::string script = SENV_TRY(work.write("describe.scm", describe_script()));
+        SENV_TRY(session.describe(script, root.registered ? "" : root.link, guix_profile, lock, doing));
+        return lock;
+    }
+
+    const Inputs& inputs_;
+    const Guix& guix_;
+    const Cache& cache_;
+    const Config& config_;
+    const Environment& environment_;
+    const ResolveOptions& options_;
+    const Signals& signals_;
+    std::optional<StorePath> profile_;
+};
+
+}  // namespace
+
+Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
+                         const ResolveOptions& options) {
+    const Inputs inputs = SENV_TRY(Inputs::read(request, SENV_TRY(system_of_this_host())));
+    const std::string doing = "cannot resolve " + inputs.shown();
+    const Cache cache = SENV_TRY(Cache::open(environment).in(doing));
+
+    // Pinned channels say all about the Guix that answers; then it need not even be here.
+    auto guix = Guix::find(config, environment);
+    std::vector<std::string> identity = {value_of(environment, "GUIX_DAEMON_SOCKET")};
+    if (!inputs.channels || config.guix_is_remote) {
+        if (!guix) return std::move(guix).error().in(doing);
+        identity.insert(identity.end(), guix.value().identity.begin(), guix.value().identity.end());
+    }
+    auto open = inputs.why_open();
+    if (!open && !value_of(environment, "GUIX_PACKAGE_PATH").empty()) open = "GUIX_PACKAGE_PATH is set";
+    const std::string key = inputs.key(identity);
+    const auto life = config.guix_is_remote ? std::optional<std::chrono::seconds>(remote_life) : std::nullopt;
+    if (open) {
+        options.say("resolved each time: " + *open);
+    } else if (auto known = cache.find(key, life, options.want)) {
+        return Resolved{*std::move(known), true};
+    }
+    if (!guix) return std::move(guix).error().in(doing);
+
+    // Outlives everything that cleans up.
+    const Signals signals = SENV_TRY(Signals::hold());
+    Fd reservation;
+    if (!open) {
+        Progress progress("waiting for another senv that resolves the same", options.progress, Clock::now());
+        reservation = SENV_TRY(cache.reserve(key, signals, [&] { progress.saw("", Clock::now()); }).in(doing));
+        if (auto known = cache.find(key, life, options.want)) return Resolved{*std::move(known), true};
+    }
+    cache.remove_unused(config.unused_limit);
+    Attempt attempt(inputs, guix.value(), cache, config, environment, options, signals);
+    const Lock lock = SENV_TRY(attempt.run(!open));
+    return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false};
+}
+
+}  // namespace senv

@@ -1,0 +1,20 @@
+// config.h: /etc/senv/senvd.toml.
+//
+// Shape    TOML; every key is explained in etc/senvd.toml. Only `origins` must be there.
+// Errors   usage, with file and line: not TOML, an unknown key, a value of the wrong type or out of its bounds.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cache/base/result.h"
+#include "cache/daemon/server.h"
+
+namespace senv {
+
+inline constexpr const char* default_config = "/etc/senv/senvd.toml";
+
+/// `file` is the name used in errors.
+Result<ServerConfig> parse_config(std::string_view text, const std::string& file);
+
+}  // namespace senv

@@ -1,0 +1,342 @@
+#include "spank/node.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+
+#include "cache/base/text.h"
+#include "provisioner/environment.h"
+#include "provisioner/mount.h"
+#include "spank/submit.h"
+
+namespace senv {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto answer_limit = 3s;  // for senvd's first word, in slurmstepd
+constexpr auto prolog_limit = 1s;
+constexpr auto restart_limit = 4s;  // how long tasks look for a senvd that does not listen: it may be restarting
+constexpr auto outage_limit = 60s;  // the same once it has answered
+constexpr auto namespace_limit = 10s;
+constexpr auto look_up = 200ms;  // how often a waiting task looks whether it still should
+constexpr auto hearing = 1s;     // what srun gets to show a message: it drops what is under way when the step is ended
+constexpr auto turn = 3s;        // what a node leaves the ones before it to end the step first: `hearing`, and Slurm's way
+constexpr std::uint32_t max_turns = 4;
+// The lease's descriptor stays clear of the numbers that scripts use, and below 64: above, the kernel has to make room in
+// the table, which in a process with threads takes it 15 ms.
+constexpr int lease_floor = 60;
+constexpr auto pmix_margin = 300s;  // PMIx's own default, on top of the fetch
+constexpr const char* pmix_timeout = "SLURM_PMIX_TIMEOUT";
+
+// While it lives, this process has another name.
+class WaitingName {
+public:
+    WaitingName() {
+        ::prctl(PR_GET_NAME, name_.data());
+        ::prctl(PR_SET_NAME, waiting_name);
+    }
+    ~WaitingName() { ::prctl(PR_SET_NAME, name_.data()); }
+    WaitingName(const WaitingName&) = delete;
+    WaitingName& operator=(const WaitingName&) = delete;
+
+private:
+    std::array<char, 16> name_ = {};
+};
+
+Result<uid_t> uid_of(const std::string& user) {
+    if (const auto number = parse_decimal(user)) return static_cast<uid_t>(*number);
+    struct passwd entry = {};
+    struct passwd* found = nullptr;
+    std::array<char, 16384> buffer = {};
+    const int err = ::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found);
+    if (found != nullptr) return entry.pw_uid;
+    if (err != 0) return Error::sys(err, "cannot look up the user '" + user + "'");
+    return Error(Kind::missing, "cannot look up the user '" + user + "': there is none on this node")
+        .hint("ask the administrator to create senvd's user on this node (installing senv does)");
+}
+
+// Descriptors that tasks inherit and close nothing of: see lease_floor.
+Result<Fd> inheritable(const Fd& fd) {
+    Fd copy(::fcntl(fd.get(), F_DUPFD, lease_floor));
+    if (!copy) return Error::sys(errno, "cannot keep the lease of the environment");
+    return copy;
+}
+
+std::string shown(const std::vector<ChannelCommit>& channels) {
+    std::vector<std::string> parts;
+    for (const auto& channel : channels) parts.push_back(channel.name + "@" + channel.commit);
+    return join(parts, ",");
+}
+
+std::string shown(const Step& step) {
+    switch (step.kind) {
+        case StepKind::batch: return "batch";
+        case StepKind::interactive: return "interactive";
+        case StepKind::external: return "extern";
+        case StepKind::normal: break;
+    }
+    return std::to_string(step.step);
+}
+
+// What sbatch and srun hid from nodes without this plugin (submit.h). Only a decoy is replaced: with --export=NONE the
+// node has made a PATH of its own.
+Result<void> restore_hidden(Host& host, const Environment& job) {
+    for (const auto& hidden : hidden_variables) {
+        const auto kept = job.find(hidden.kept);
+        const auto now = job.find(hidden.name);
+        if (now != job.end() && now->second == hidden.decoy) {
+            SENV_TRY(host.change({hidden.name, kept == job.end() ? std::nullopt : std::optional(kept->second)}));
+        }
+        if (kept != job.end()) SENV_TRY(host.change({hidden.kept, std::nullopt}));
+    }
+    return {};
+}
+
+void take_mark_off(Host& host) {
+    if (const auto command = host.command(); command.starts_with(absent_mark)) {
+        host.set_command(command.substr(absent_mark.size()));
+    }
+}
+
+}  // namespace
+
+void prefetch(Host& host, const Result<Settings>& settings) {
+    const auto text = host.own_variable((std::string("SPANK_") + job_control_resolution).c_str());
+    if (!text) return;
+    const auto asked = [&]() -> Result<void> {
+        if (!settings) return settings.error();
+        const auto resolution = SENV_TRY(Resolution::parse(*text));
+        const Step job = SENV_TRY(host.prolog_job());
+        const auto deadline = Clock::now() + prolog_limit;
+        const auto uid = SENV_TRY(uid_of(settings->user));
+        auto connection = SENV_TRY(wire::Connection::open(settings->socket, uid, deadline));
+        SENV_TRY(connection.send(wire::Prefetch{resolution.profile.absolute(), job.uid, job.job}.encode(), deadline));
+        // senvd forgets nothing when we hang up, but it has to have read the request first.
+        const auto reply = SENV_TRY(connection.receive(deadline));
+        if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
+        return {};
+    }();
+    if (!asked) host.info("senv: cannot fetch ahead of the job: " + asked.error().what());
+}
+
+void NodeStep::prepare() {
+    const Result<void> asked = contained([this] { return prepare_or_fail(); });
+    if (!asked) error_ = asked.error();
+    if (requested_) log_start(asked);
+}
+
+Result<void> NodeStep::prepare_or_fail() {
+    take_mark_off(host_);
+    requested_ = host_.job_environment().contains(resolution_variable);
+    step_ = SENV_TRY(host_.step());
+    if (step_.kind == StepKind::external) {
+        requested_ = false;
+        return {};
+    }
+    SENV_TRY(restore_hidden(host_, host_.job_environment()));
+    const Environment job = host_.job_environment();
+    auto text = job.find(resolution_variable);
+    // sbatch --export-file drops every variable but what Slurm itself carries.
+    if (text == job.end() && step_.kind == StepKind::batch) text = job.find(job_control_copy);
+    if (job.contains(job_control_copy)) SENV_TRY(host_.change({job_control_copy, std::nullopt}));
+    if (text == job.end()) {
+        if (job.contains(entered_variable)) {
+            for (const auto& change : changes_to_leave(job)) SENV_TRY(host_.change(change));
+        }
+        return {};
+    }
+    requested_ = true;
+    SENV_TRY(host_.change({resolution_variable, text->second}));
+    siblings_ = SENV_TRY(Siblings::make());
+    resolution_ = SENV_TRY(Resolution::parse(text->second));
+    if (!settings_) return settings_.error();
+    return ask();
+}
+
+Result<void> NodeStep::ask() {
+    slurmstepd_ = ::getpid();
+    const auto now = Clock::now();
+    deadline_ = now + settings_->fetch_limit;
+    senvd_uid_ = SENV_TRY(uid_of(settings_->user));
+    SENV_TRY(make_room_for_pmix());
+    auto connection = wire::Connection::open(settings_->socket, senvd_uid_, now + answer_limit);
+    if (!connection && connection.error().kind() == Kind::missing) {
+        // It may be restarting. The tasks look for it: what waits here holds up PMIx's server, and with it other nodes.
+        tasks_wait_ = true;
+        return {};
+    }
+    if (!connection) return connection.error();
+    SENV_TRY(connection->send(request().encode(), now + answer_limit));
+    return take_answer(*std::move(connection), now + answer_limit);
+}
+
+// Asks for a lease as long as there is none: senvd may have answered before it was restarted.
+wire::Provision NodeStep::request() const {
+    return {resolution_->profile.absolute(), step_.uid, step_.job, step_.step,
+            lease_ ? 0U : wire::Provision::flag_lease};
+}
+
+Result<void> NodeStep::take_answer(wire::Connection connection, Deadline deadline) {
+    for (;;) {
+        // Once the lease is here, an answer that takes its time is as good as one that says PENDING.
+        if (lease_ && !wire::wait_for(connection.fd(), POLLIN, deadline)) break;
+        const auto frame = SENV_TRY(connection.receive(deadline));
+        if (frame.type == wire::Type::lease && frame.fd) {
+            lease_ = SENV_TRY(inheritable(frame.fd));
+        } else if (frame.type == wire::Type::plan) {
+            return apply(SENV_TRY(wire::Plan::decode(frame.payload)));
+        } else if (frame.type == wire::Type::error) {
+            return wire::decode_error(frame.payload);
+        } else if (frame.type == wire::Type::pending && lease_) {
+            break;
+        } else if (frame.type != wire::Type::progress) {
+            return Error(Kind::corrupt, "senvd answered with a frame that has no place here");
+        }
+    }
+    pending_ = std::move(connection);
+    tasks_wait_ = true;
+    return {};
+}
+
+Result<void> NodeStep::apply(const wire::Plan& plan) {
+    if (plan.profile != resolution_->profile.absolute()) {
+        return Error(Kind::corrupt, "senvd answered for another profile than " + resolution_->profile.absolute());
+    }
+    for (const auto& change : changes_to_enter(plan, host_.job_environment())) SENV_TRY(host_.change(change));
+    return {};
+}
+
+// Ranks on a node that has everything wait in MPI_Init for those on a node that still fetches. PMIx's server, which starts
+// in slurmstepd after this, gives up on them after this time.
+Result<void> NodeStep::make_room_for_pmix() {
+    const auto needed = settings_->fetch_limit + pmix_margin;
+    const Environment job = host_.job_environment();
+    const auto found = job.find(pmix_timeout);
+    if (found != job.end()) {
+        const auto set = parse_decimal(found->second);
+        if (set && *set >= static_cast<std::uint64_t>(needed.count())) return {};
+    }
+    return host_.change({pmix_timeout, std::to_string(needed.count())});
+}
+
+void NodeStep::log_start(const Result<void>& asked) {
+    std::string line =
+        "senv: job=" + std::to_string(step_.job) + " step=" + shown(step_) + " uid=" + std::to_string(step_.uid);
+    if (resolution_) {
+        line += " profile=" + resolution_->profile.absolute() + " channels=" + shown(resolution_->channels) +
+                " lock=" + resolution_->lock_digest + " from=" + resolution_->source;
+    }
+    if (!asked) line += " error=\"" + printable(asked.error().what(), 1000) + "\"";
+    host_.info(line);
+}
+
+void NodeStep::enter() {
+    if (!siblings_ || error_) return;
+    const StoreMount mount{settings_->store, "/gnu/store", senvd_uid_};
+    const Result<void> entered = contained(
+        [&] { return siblings_->enter([&] { return enter_new_namespace(mount); }, join_namespace, namespace_limit); });
+    if (!entered) error_ = entered.error();
+}
+
+void NodeStep::start() {
+    if (!requested_) return;
+    if (!error_ && tasks_wait_) {
+        const WaitingName name;
+        if (auto waited = wait(); !waited) error_ = std::move(waited).error();
+        pending_ = wire::Connection(Fd());
+    }
+    if (error_) fail(*error_);
+}
+
+Result<void> NodeStep::wait() {
+    const auto plan = SENV_TRY(siblings_->share([this] { return read_plan(); }, [this] { return may_wait(); }));
+    SENV_TRY(apply(plan));
+    if (lease_) return {};
+    // slurmstepd got none to inherit, so each task takes its own.
+    pending_ = SENV_TRY(ask_again());
+    while (!lease_) {
+        const auto frame = SENV_TRY(pending_.receive(Clock::now() + answer_limit));
+        if (frame.type == wire::Type::lease && frame.fd) lease_ = SENV_TRY(inheritable(frame.fd));
+        if (frame.type == wire::Type::error) return wire::decode_error(frame.payload);
+    }
+    return {};
+}
+
+Result<void> NodeStep::may_wait() const {
+    if (::getppid() != slurmstepd_) return Error(Kind::busy, "slurmstepd is gone");
+    if (Clock::now() >= deadline_) {
+        return Error(Kind::busy,
+                     "the environment was not fetched within " + std::to_string(settings_->fetch_limit.count()) + " s")
+            .hint("look into senvd's log on this node; fetch_limit= in plugstack.conf is the limit");
+    }
+    return {};
+}
+
+Result<wire::Plan> NodeStep::read_plan() {
+    for (;;) {
+        SENV_TRY(may_wait());
+        if (pending_.fd() < 0) pending_ = SENV_TRY(ask_again());
+        if (const auto readable = wire::wait_for(pending_.fd(), POLLIN, Clock::now() + look_up); !readable) {
+            if (readable.error().kind() == Kind::busy) continue;
+            return readable.error();
+        }
+        const auto frame = pending_.receive(Clock::now() + answer_limit);
+        if (!frame && frame.error().kind() == Kind::io) {
+            pending_ = wire::Connection(Fd());
+            std::this_thread::sleep_for(look_up);
+            continue;
+        }
+        if (!frame) return frame.error();
+        if (frame->type == wire::Type::lease && frame->fd) lease_ = SENV_TRY(inheritable(frame->fd));
+        if (frame->type == wire::Type::plan) return wire::Plan::decode(frame->payload);
+        if (frame->type == wire::Type::error) return wire::decode_error(frame->payload);
+    }
+}
+
+// senvd did not listen yet, or was restarted in the middle. A lease of before still holds: it is a lock on a file that
+// the new one finds.
+Result<wire::Connection> NodeStep::ask_again() {
+    const Deadline patience = Clock::now() + (lease_ ? Clock::duration(outage_limit) : Clock::duration(restart_limit));
+    for (;;) {
+        SENV_TRY(may_wait());
+        auto connection = wire::Connection::open(settings_->socket, senvd_uid_, Clock::now() + answer_limit);
+        if (!connection && connection.error().kind() == Kind::missing && Clock::now() < patience) {
+            std::this_thread::sleep_for(look_up);
+            continue;
+        }
+        if (!connection) return connection;
+        SENV_TRY(connection->send(request().encode(), Clock::now() + answer_limit));
+        return connection;
+    }
+}
+
+void NodeStep::fail(const Error& error) {
+    const WaitingName name;
+    if (!siblings_ || siblings_->first_to_speak()) {
+        const bool is_shared = step_.kind == StepKind::normal && step_.nodes > 1;
+        // When the cause is the same everywhere, the first node tells it and ends the step before others come to speak.
+        if (is_shared) std::this_thread::sleep_for(std::min(step_.node_index, max_turns) * turn);
+        const std::string source = resolution_ ? resolution_->source : "";
+        const auto colon = source.find(':');
+        const std::string what =
+            colon == std::string::npos ? "the job's environment" : "the environment of " + source.substr(colon + 1);
+        host_.error("senv: cannot enter " + what + " on " + host_.node_name() + ": " + error.what());
+        if (!error.hint().empty()) host_.error("senv: hint: " + error.hint());
+        // Ranks on other nodes would wait for this one's for ever: srun lets them, unless KillOnBadExit is set.
+        if (is_shared) {
+            std::this_thread::sleep_for(hearing);
+            host_.end_step(step_);
+        }
+    }
+    host_.end_task(1);
+}
+
+}  // namespace senv

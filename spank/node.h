@@ -1,0 +1,70 @@
+// node.h: what slurmstepd does on a compute node, once per step, and what its tasks do; and the prolog.
+//
+// Order    prepare() in slurmstepd, before it forks; then in each task enter() as root and start() as the user.
+// Errors   None leaves a callback: on 22.05 what fails in slurmstepd drains the node in batch steps and lets srun exit 0.
+//          The first error is kept until start(), where one task of the node tells the user and all end with status 1,
+//          also where plugstack.conf says `optional`.
+// Lease    Its descriptor is open in slurmstepd and, not being close-on-exec, in every process of the step. When senvd did
+//          not listen in prepare(), each task takes a lease of its own.
+// Waits    prepare(): 3 s at most. enter(): 10 s at most. start(): until senvd has the closure, at most
+//          Settings::fetch_limit; under the process name `waiting_name`, because proctrack/linuxproc signals nothing that
+//          is called slurmstepd, and only as long as slurmstepd lives.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "cache/base/fd.h"
+#include "cache/wire/client.h"
+#include "cache/wire/messages.h"
+#include "provisioner/resolution.h"
+#include "spank/host.h"
+#include "spank/options.h"
+#include "spank/siblings.h"
+
+namespace senv {
+
+inline constexpr const char* waiting_name = "senv-wait";
+
+/// Says to senvd what the job will need. Does not wait for it, and does not fail.
+void prefetch(Host& host, const Result<Settings>& settings);
+
+class NodeStep {
+public:
+    NodeStep(Host& host, Result<Settings> settings) : host_(host), settings_(std::move(settings)) {}
+
+    void prepare();
+    void enter();
+    void start();
+
+private:
+    Result<void> prepare_or_fail();
+    Result<void> ask();
+    wire::Provision request() const;
+    Result<void> take_answer(wire::Connection connection, Deadline deadline);
+    Result<void> apply(const wire::Plan& plan);
+    Result<void> make_room_for_pmix();
+    Result<void> wait();
+    Result<wire::Plan> read_plan();
+    Result<wire::Connection> ask_again();
+    Result<void> may_wait() const;
+    void log_start(const Result<void>& asked);
+    void fail(const Error& error);
+
+    Host& host_;
+    Result<Settings> settings_;
+    Step step_;
+    std::optional<Resolution> resolution_;
+    std::optional<Siblings> siblings_;
+    std::optional<Error> error_;
+    bool requested_ = false;   // an environment was asked for, perhaps one that cannot be read
+    bool tasks_wait_ = false;  // senvd did not listen, or is fetching
+    uid_t senvd_uid_ = 0;
+    pid_t slurmstepd_ = 0;
+    Fd lease_;
+    wire::Connection pending_{Fd()};  // where senvd's answer is to come
+    Deadline deadline_;
+};
+
+}  // namespace senv

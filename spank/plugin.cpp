@@ -1,0 +1,119 @@
+// plugin.cpp: spank_senv.so, Slurm's door to senv. Each callback is one line through at_slurm_edge; the work is in
+// submit.cpp (srun, sbatch, salloc) and node.cpp (slurmstepd).
+
+#include <cstdlib>
+#include <optional>
+
+#include "spank/edge.h"
+#include "spank/node.h"
+#include "spank/submit.h"
+
+SENV_SPANK_PLUGIN("senv")
+
+namespace {
+
+using namespace senv;
+
+// A process is one of srun, sbatch, salloc and slurmstepd, and has one step at most. Tasks get copies by fork.
+SlurmHost host;
+Request request;
+std::optional<NodeStep> node_step;
+bool has_environment = false;
+
+/// Before there is a job: srun, sbatch or salloc ends here, also where plugstack.conf says `optional`.
+template <class F>
+int or_refuse(spank_t handle, F&& body) noexcept {
+    if (at_slurm_edge(host, handle, body) != ESPANK_SUCCESS) std::exit(EXIT_FAILURE);
+    return ESPANK_SUCCESS;
+}
+
+int take_option(int which, const char* value, int remote) noexcept {
+    if (remote != 0) return ESPANK_SUCCESS;  // the node enters what was resolved, and reads no request
+    const Result<void> taken = contained([&]() -> Result<void> {
+        const auto option = Option{static_cast<unsigned char>(which)};
+        const std::string_view text = value == nullptr ? "" : value;
+        SENV_TRY(check_value(option, text));
+        request.values[static_cast<std::size_t>(which)] = text;
+        return {};
+    });
+    if (taken) return ESPANK_SUCCESS;
+    report(host, taken.error());
+    return -1;
+}
+
+Result<void> register_options(spank_t handle) {
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        const auto& text = option_texts[i];
+        struct spank_option option = {const_cast<char*>(text.name),  const_cast<char*>(text.argument),
+                                      const_cast<char*>(text.usage), 1,
+                                      static_cast<int>(i),           take_option};
+        if (spank_option_register(handle, &option) != ESPANK_SUCCESS) {
+            return Error(Kind::bug, std::string("cannot register --") + text.name);
+        }
+    }
+    return {};
+}
+
+bool is_submitting() {
+    const auto context = spank_context();
+    return context == S_CTX_LOCAL || context == S_CTX_ALLOCATOR;
+}
+
+Result<void> init(spank_t handle) {
+    if (!is_submitting() && spank_context() != S_CTX_REMOTE) return {};
+    if (is_submitting()) before_options(host);
+    return register_options(handle);
+}
+
+Result<void> submit(int count, char** words) {
+    switch (SENV_TRY(after_options(host, settings_of(count, words), request))) {
+        case Outcome::plain: break;
+        case Outcome::environment: has_environment = true; break;
+        case Outcome::refused: std::exit(EXIT_FAILURE);
+    }
+    return {};
+}
+
+void prepare(int count, char** words) {
+    node_step.emplace(host, settings_of(count, words)).prepare();
+}
+
+}  // namespace
+
+extern "C" {
+
+int slurm_spank_init(spank_t handle, int, char**) {
+    return at_slurm_edge(host, handle, [&] { return init(handle); }) == ESPANK_SUCCESS || !is_submitting()
+               ? ESPANK_SUCCESS
+               : -1;
+}
+
+int slurm_spank_init_post_opt(spank_t handle, int count, char** words) {
+    if (is_submitting()) return or_refuse(handle, [&] { return submit(count, words); });
+    return on_node(host, handle, [&] { prepare(count, words); });
+}
+
+int slurm_spank_local_user_init(spank_t handle, int, char**) {
+    if (!has_environment) return ESPANK_SUCCESS;
+    return or_refuse(handle, []() -> Result<void> {
+        mark_command(host);
+        return {};
+    });
+}
+
+int slurm_spank_task_init_privileged(spank_t handle, int, char**) {
+    return on_node(host, handle, [] {
+        if (node_step) node_step->enter();
+    });
+}
+
+int slurm_spank_task_init(spank_t handle, int, char**) {
+    const auto start = []() -> Result<void> {
+        if (node_step) node_step->start();
+        return {};
+    };
+    // Whatever went wrong, the command must not run on the node's own software.
+    if (at_slurm_edge(host, handle, start) != ESPANK_SUCCESS) host.end_task(EXIT_FAILURE);
+    return ESPANK_SUCCESS;
+}
+}

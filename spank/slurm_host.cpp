@@ -1,0 +1,169 @@
+#include "spank/slurm_host.h"
+
+extern "C" {
+#include <slurm/slurm.h>
+#include <slurm/slurm_errno.h>
+#include <slurm/spank.h>
+}
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+
+#include "cache/base/fd.h"
+#include "cache/base/text.h"
+
+namespace senv {
+
+namespace {
+
+// Slurm takes a longer value for a success and drops it (setenvf in its common/env.c).
+constexpr std::size_t max_variable_bytes = 128 * 1024 - 64;
+
+Error refused(const char* what, spank_err_t code) {
+    return {Kind::bug, std::string("cannot ") + what + ": " + spank_strerror(code)};
+}
+
+template <class T>
+Result<T> item(spank_t handle, spank_item which, const char* what) {
+    T value = {};
+    if (const auto code = spank_get_item(handle, which, &value); code != ESPANK_SUCCESS) return refused(what, code);
+    return value;
+}
+
+}  // namespace
+
+Program SlurmHost::program() const {
+    switch (spank_context()) {
+        case S_CTX_LOCAL: return Program::srun;
+        case S_CTX_REMOTE: return Program::slurmstepd;
+        case S_CTX_JOB_SCRIPT: return Program::prolog;
+        case S_CTX_ALLOCATOR: break;
+        default: return Program::other;
+    }
+    std::array<char, PATH_MAX> path = {};
+    if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return Program::other;
+    const std::string_view name = split(path.data(), '/').back();
+    if (name.starts_with("sbatch")) return Program::sbatch;
+    if (name.starts_with("salloc")) return Program::salloc;
+    return Program::other;
+}
+
+std::optional<std::string> SlurmHost::own_variable(const char* name) const {
+    const char* value = ::getenv(name);
+    if (value == nullptr) return std::nullopt;
+    return value;
+}
+
+void SlurmHost::set_own_variable(const char* name, const std::string& value) {
+    ::setenv(name, value.c_str(), 1);
+}
+void SlurmHost::unset_own_variable(const char* name) {
+    ::unsetenv(name);
+}
+
+std::vector<std::string> SlurmHost::command_line() const {
+    std::vector<std::string> words;
+    const auto text = read_small_file("/proc/self/cmdline", std::size_t{4} * 1024 * 1024);
+    if (!text) return words;
+    for (const auto word : split(*text, '\0')) words.emplace_back(word);
+    return words;
+}
+
+std::string SlurmHost::working_folder() const {
+    std::array<char, PATH_MAX> path = {};
+    return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();
+}
+
+void SlurmHost::set_job_control(const char* name, const std::string& value) {
+    spank_job_control_setenv(handle_, name, value.c_str(), 1);
+}
+void SlurmHost::unset_job_control(const char* name) {
+    spank_job_control_unsetenv(handle_, name);
+}
+
+std::span<char*> SlurmHost::arguments() const {
+    int count = 0;
+    char** words = nullptr;
+    if (spank_get_item(handle_, S_JOB_ARGV, &count, &words) != ESPANK_SUCCESS || words == nullptr) return {};
+    return {words, static_cast<std::size_t>(count)};
+}
+
+std::string SlurmHost::command() const {
+    const auto words = arguments();
+    return words.empty() || words[0] == nullptr ? "" : words[0];
+}
+
+void SlurmHost::set_command(const std::string& command) {
+    const auto words = arguments();
+    if (words.empty()) return;
+    command_ = command;
+    words[0] = command_.data();
+}
+
+Result<Step> SlurmHost::step() const {
+    Step step;
+    step.job = SENV_TRY(item<std::uint32_t>(handle_, S_JOB_ID, "ask Slurm for the job's number"));
+    step.step = SENV_TRY(item<std::uint32_t>(handle_, S_JOB_STEPID, "ask Slurm for the step's number"));
+    step.uid = SENV_TRY(item<uid_t>(handle_, S_JOB_UID, "ask Slurm for the job's user"));
+    step.nodes = SENV_TRY(item<std::uint32_t>(handle_, S_JOB_NNODES, "ask Slurm for the number of nodes"));
+    step.node_index = SENV_TRY(item<std::uint32_t>(handle_, S_JOB_NODEID, "ask Slurm for the node's place"));
+    step.kind = step.step == SLURM_BATCH_SCRIPT       ? StepKind::batch
+                : step.step == SLURM_EXTERN_CONT      ? StepKind::external
+                : step.step == SLURM_INTERACTIVE_STEP ? StepKind::interactive
+                                                      : StepKind::normal;
+    return step;
+}
+
+Result<Step> SlurmHost::prolog_job() const {
+    Step job;
+    job.job = SENV_TRY(item<std::uint32_t>(handle_, S_JOB_ID, "ask Slurm for the job's number"));
+    job.uid = SENV_TRY(item<uid_t>(handle_, S_JOB_UID, "ask Slurm for the job's user"));
+    return job;
+}
+
+Environment SlurmHost::job_environment() const {
+    char** strings = nullptr;
+    if (spank_get_item(handle_, S_JOB_ENV, &strings) != ESPANK_SUCCESS) return {};
+    return environment_from(strings);
+}
+
+Result<void> SlurmHost::change(const Change& change) {
+    const char* name = change.name.c_str();
+    if (change.value && change.name.size() + change.value->size() > max_variable_bytes) {
+        return Error(Kind::usage, "cannot set " + change.name + ": it would have " +
+                                      std::to_string(change.value->size()) + " bytes, more than Slurm passes on")
+            .hint("shorten " + change.name + " before submitting the job");
+    }
+    const auto code =
+        change.value ? spank_setenv(handle_, name, change.value->c_str(), 1) : spank_unsetenv(handle_, name);
+    if (code != ESPANK_SUCCESS) return refused(("set " + change.name).c_str(), code);
+    return {};
+}
+
+std::string SlurmHost::node_name() const {
+    std::array<char, 256> name = {};
+    if (spank_getenv(handle_, "SLURMD_NODENAME", name.data(), name.size()) == ESPANK_SUCCESS) return name.data();
+    ::gethostname(name.data(), name.size() - 1);
+    return name.data();
+}
+
+void SlurmHost::end_step(const Step& step) {
+    slurm_kill_job_step(step.job, step.step, SIGKILL);
+}
+
+void SlurmHost::end_task(int status) {
+    ::_exit(status);
+}
+
+void SlurmHost::error(const std::string& text) {
+    slurm_error("%s", text.c_str());
+}
+void SlurmHost::info(const std::string& text) {
+    slurm_info("%s", text.c_str());
+}
+
+}  // namespace senv

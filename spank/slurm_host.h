@@ -1,0 +1,44 @@
+// slurm_host.h: Host by Slurm's own means. slurm_host.cpp and edge.h are the only files that include <slurm/…>.
+#pragma once
+
+#include <span>
+
+#include "spank/host.h"
+
+struct spank_handle;
+
+namespace senv {
+
+class SlurmHost : public Host {
+public:
+    /// Slurm gives every callback a handle of its own; the one of the present callback counts.
+    void at(struct spank_handle* handle) { handle_ = handle; }
+
+    Program program() const override;
+    std::optional<std::string> own_variable(const char* name) const override;
+    void set_own_variable(const char* name, const std::string& value) override;
+    void unset_own_variable(const char* name) override;
+    std::vector<std::string> command_line() const override;
+    std::string working_folder() const override;
+    void set_job_control(const char* name, const std::string& value) override;
+    void unset_job_control(const char* name) override;
+    std::string command() const override;
+    void set_command(const std::string& command) override;
+    Result<Step> step() const override;
+    Result<Step> prolog_job() const override;
+    Environment job_environment() const override;
+    Result<void> change(const Change& change) override;
+    std::string node_name() const override;
+    void end_step(const Step& step) override;
+    [[noreturn]] void end_task(int status) override;
+    void error(const std::string& text) override;
+    void info(const std::string& text) override;
+
+private:
+    std::span<char*> arguments() const;
+
+    struct spank_handle* handle_ = nullptr;
+    std::string command_;  // what set_command() put into Slurm's array
+};
+
+}  // namespace senv

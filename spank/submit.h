@@ -1,0 +1,54 @@
+// submit.h: what srun, sbatch and salloc do. Every mistake of a user is found here, before there is a job.
+//
+// Out      With an environment, the process's own environment (the job's, later) holds
+//            SLURM_SENV_RESOLUTION   what steps inherit and nodes enter (provisioner/resolution.h)
+//          and Slurm's copies of the option values are gone: a nested srun inherits the result, not the request.
+//          The same text goes to prologs as SPANK_SENV_RESOLUTION.
+// Marks    A node without the plugin must not run the command on the host's software. srun puts `absent_mark` in front
+//          of the command, which the plugin on the node takes off. Batch scripts cannot be marked: sbatch, and srun
+//          --multi-prog, export a PATH with nothing in it instead, and a BASH_ENV at which bash stops; the real ones
+//          are in SLURM_SENV_PATH and SLURM_SENV_BASH_ENV. What that does not catch: batch scripts under sbatch
+//          --export=NONE or a list (there the node makes PATH); shell built-ins of scripts that are not bash's; programs
+//          that a script or a --multi-prog file names by an absolute path.
+// Errors   With the text for the user. Outcome::refused when `senv` has printed the cause itself.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "cache/base/result.h"
+#include "spank/host.h"
+#include "spank/options.h"
+
+namespace senv {
+
+inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-node/";
+inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
+inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
+
+/// A variable that sbatch and srun --multi-prog hide from nodes without the plugin.
+struct Hidden {
+    const char* name;
+    const char* kept;   // where its value is meanwhile
+    const char* decoy;  // what it says meanwhile
+};
+inline constexpr std::array<Hidden, 2> hidden_variables = {{
+    {"PATH", "SLURM_SENV_PATH", "/senv-is-not-installed-on-this-node"},
+    {"BASH_ENV", "SLURM_SENV_BASH_ENV",
+     "$(echo 'senv: cannot start this job: senv is not installed on this node; ask the administrator to install it' >&2; "
+     "kill $$)"},
+}};
+
+/// init, before Slurm reads any option: inside a job with an environment, requests that leaked in from the submit shell
+/// count for nothing.
+void before_options(Host& host);
+
+enum class Outcome : unsigned char { plain, environment, refused };
+
+/// init_post_opt: resolves what was asked for, or takes over what the job has.
+Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Request& request);
+
+/// local_user_init of srun: marks the command.
+void mark_command(Host& host);
+
+}  // namespace senv

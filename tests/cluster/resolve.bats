@@ -1,0 +1,325 @@
+#!/usr/bin/env bats
+# senv resolve and senv lock on the login host, as the ordinary user, with the real Guix.
+bats_require_minimum_version 1.5.0
+load helpers
+
+channels_1=/srv/channels/channels-1.scm
+channels_2=/srv/channels/channels-2.scm
+manifests=/srv/channels/manifests
+
+setup_file() {
+    start_cluster resolve-bats --nodes 1
+    count_guix_starts
+}
+
+teardown_file() {
+    cluster stop
+}
+
+# Files of one test in one folder of alice's home, which is where commands run.
+setup() {
+    here=/home/alice/$BATS_TEST_NUMBER
+    alice mkdir "$here"
+}
+
+teardown() {
+    left_in_cache
+}
+
+a() { cluster exec --cwd "$here" "$@"; }
+file() { a tee "$1" >/dev/null; }
+resolve() { run --separate-stderr a senv resolve "$@"; }
+
+# What a resolution must not leave, however it ended: files in work, processes.
+left_in_cache() {
+    local left
+    left=$(alice sh -c 'ls -d .cache/senv/work.* .cache/guile/ccache/*/home/alice/.cache/senv/work.* 2>/dev/null'
+           cluster root login pgrep -u alice -f -l 'guix|senv' || true)
+    [[ -z $left ]] || { echo "left: $left"; return 1; }
+}
+
+# error TEXT…: the last resolve failed with the messages, and printed nothing else.
+error() {
+    [[ $status -eq 1 && -z $output ]] || { echo "status $status, output: $output"; return 1; }
+    output=$stderr
+    says "$@"
+}
+
+# quiet: nothing on stderr but progress, which a slow machine gets to see.
+quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
+
+@test "resolve: a profile that is built, kept from collection, and the one that guix shell makes" {
+    resolve -m $manifests/hello.scm -C $channels_1
+    works
+    [[ $output == /gnu/store/*-profile ]]
+    quiet
+    local profile=$output
+    run -0 a "$profile/bin/senv-hello"
+    says "senv-hello 1.0 /gnu/store/"
+    run -0 --separate-stderr a guix time-machine -C $channels_1 -- shell -m $manifests/hello.scm -- \
+        sh -c 'echo "$GUIX_ENVIRONMENT"'
+    [[ $output == "$profile" ]]
+    cluster root login guix gc --list-live >"$BATS_TEST_TMPDIR/live"
+    grep -qxF "$profile" "$BATS_TEST_TMPDIR/live"
+    run -0 a readlink "/var/guix/profiles/per-user/alice/senv/${profile##*/}"
+    [[ $output == "$profile" ]]
+}
+
+@test "resolve: what is known starts no guix" {
+    resolve -m $manifests/hello.scm -C $channels_1
+    works
+    local before profile=$output
+    before=$(guix_starts)
+    # The contents count, not the name: a copy is the same.
+    a cp $manifests/hello.scm mine.scm
+    a cp $channels_1 c.scm
+    resolve -m mine.scm -C c.scm --for-slurm --source test
+    works
+    [[ $output =~ ^"1 $profile lock="[0-9a-f]{64}" channels=guix@"[0-9a-f]{40}",senv-test@"[0-9a-f]{40}" from=test"$ ]]
+    resolve -m mine.scm -C c.scm --json
+    works
+    [[ $(jq -r '.profile, .cached, .channels[1].name' <<<"$output" | paste -sd' ') == "$profile true senv-test" ]]
+    [[ $(guix_starts) == "$before" ]]
+}
+
+@test "resolve: once per content, again when the root is gone" {
+    resolve -m $manifests/hello.scm -C $channels_1
+    works
+    local before profile=$output
+    alice rm "/var/guix/profiles/per-user/alice/senv/${profile##*/}"
+    before=$(guix_starts)
+    resolve -m $manifests/hello.scm -C $channels_1
+    [[ $output == "$profile" && $(guix_starts) -gt $before ]]
+    before=$(guix_starts)
+    resolve -m $manifests/hello.scm -C $channels_1
+    [[ $output == "$profile" && $(guix_starts) == "$before" ]]
+}
+
+@test "resolve: two channel files give two versions" {
+    resolve -m $manifests/hello.scm -C $channels_1
+    works
+    local one=$output
+    resolve -m $manifests/hello.scm -C $channels_2
+    works
+    [[ $output != "$one" ]]
+    run -0 a "$output/bin/senv-hello"
+    says "senv-hello 2.0 /gnu/store/"
+}
+
+@test "resolve: packages, manifests and both" {
+    resolve --packages senv-hello,senv-bash -C $channels_1
+    works
+    run -0 a ls "$output/bin/senv-hello" "$output/bin/bash"
+    echo '(specifications->manifest (list "senv-bash"))' | file bash.scm
+    resolve -m $manifests/hello.scm -m bash.scm --packages senv-zlib -C $channels_1
+    works
+    run -0 a ls -d "$output/bin/senv-hello" "$output/bin/bash" "$output/lib"
+    # A manifest may come through a pipe: it is read once.
+    run -0 --separate-stderr a bash -c "senv resolve -m <(echo '(specifications->manifest (list \"senv-bash\"))') -C $channels_1"
+    [[ $output == /gnu/store/*-profile ]]
+}
+
+@test "resolve: without a channel file the Guix on the PATH answers, and another one is another key" {
+    alice mkdir -p .config/guix
+    alice ln -sfn /srv/channels/guix-2 .config/guix/current
+    run -0 --separate-stderr a env PATH=/home/alice/.config/guix/current/bin:/usr/bin:/bin \
+        /usr/bin/senv resolve -m $manifests/hello.scm --json
+    local first=$output
+    [[ $(jq -r '.cached, .channels[0].name' <<<"$first" | paste -sd' ') == "false guix" ]]
+    run -0 a "$(jq -r .profile <<<"$first")/bin/senv-hello"
+    says "senv-hello 2.0"
+    run -0 --separate-stderr a env PATH=/home/alice/.config/guix/current/bin:/usr/bin:/bin \
+        /usr/bin/senv resolve -m $manifests/hello.scm --json
+    [[ $(jq -r .cached <<<"$output") == true ]]
+    alice ln -sfn /srv/channels/guix-1 .config/guix/current
+    run -0 --separate-stderr a env PATH=/home/alice/.config/guix/current/bin:/usr/bin:/bin \
+        /usr/bin/senv resolve -m $manifests/hello.scm --json
+    [[ $(jq -r .cached <<<"$output") == false ]]
+    run -0 a "$(jq -r .profile <<<"$output")/bin/senv-hello"
+    says "senv-hello 1.0"
+    alice rm .config/guix/current
+}
+
+@test "resolve: a manifest that loads another file follows its changes" {
+    echo '(load "names.scm")
+          (specifications->manifest names)' | file m.scm
+    echo '(define names (list "senv-hello"))' | file names.scm
+    resolve -v -m m.scm -C $channels_1
+    works
+    local one=$output
+    [[ $stderr == *"resolved each time: m.scm, line 1, column 2: 'load' may depend on more"* ]]
+    echo '(define names (list "senv-hello" "senv-bash"))' | file names.scm
+    resolve -m m.scm -C $channels_1
+    works
+    [[ $output != "$one" ]]
+    quiet
+    run -0 a ls "$output/bin/bash"
+    resolve -m $manifests/hello-loads-other-file.scm -C $channels_1
+    works
+}
+
+@test "resolve: what user code prints is not taken for the result" {
+    echo '(display "/gnu/store/00000000000000000000000000000000-profile\n")
+          (display "guix build: error: not one\n" (current-error-port))
+          (specifications->manifest (list "senv-hello"))' | file m.scm
+    resolve -m m.scm -C $channels_1
+    works
+    run -0 a "$output/bin/senv-hello"
+}
+
+@test "resolve: many at once run guix once" {
+    echo '(specifications->manifest (list "senv-hello" "senv-attr"))' | file m.scm
+    local before after
+    before=$(guix_starts)
+    run -0 a sh -c "for i in 1 2 3 4 5 6 7 8 9 10; do senv resolve -m m.scm -C $channels_1 >out.\$i 2>err.\$i & done; wait
+                    cat out.* | sort | uniq -c"
+    [[ $output =~ ^\ *10\ /gnu/store/[a-z0-9]{32}-profile$ ]]
+    after=$(guix_starts)
+    [[ $((after - before)) -eq 3 ]]    # time-machine, build, describe
+}
+
+@test "resolve: a file that changes while Guix reads it is an error" {
+    echo '(load "slow.scm") (specifications->manifest (list "senv-hello"))' | file m.scm
+    echo '(sleep 4)' | file slow.scm
+    run --separate-stderr a sh -c "(sleep 3; echo ';;' >>m.scm) & exec senv resolve -m m.scm -C $channels_1"
+    error "senv: cannot resolve 'm.scm': it changed while Guix read it" "senv: hint: try again"
+}
+
+@test "resolve: Ctrl-C ends everything at once and leaves nothing; so does kill -9, but for a folder" {
+    # A shell without job control lets its background ignore SIGINT, hence env. Prints the status and the seconds.
+    interrupted="env --default-signal=INT,TERM,HUP senv resolve -m m.scm -C $channels_1 & pid=\$!
+        for i in {1..200}; do pgrep -f '[p]rofile.scm' >/dev/null && break; sleep 0.1; done; sleep 0.7
+        begin=\$EPOCHREALTIME; kill -\$SIGNAL \$pid; wait \$pid; status=\$?
+        while pgrep -f '[p]rofile.scm' >/dev/null; do sleep 0.05; done
+        echo \$status \$(((\${EPOCHREALTIME/./} - \${begin/./}) / 1000000))"
+    echo '(display "started") (sleep 60)' | file m.scm
+    local signal
+    for signal in INT:130 TERM:143 HUP:129; do
+        run --separate-stderr a env SIGNAL=${signal%:*} bash -c "$interrupted"
+        [[ $output == "${signal#*:} "[012] ]]
+        [[ $stderr != *senv:* ]]
+        left_in_cache
+    done
+    run --separate-stderr a env SIGNAL=KILL bash -c "$interrupted"
+    [[ $output == "137 "[012] ]]
+    # A later resolution removes it when it is a day old.
+    alice sh -c 'touch -d "2 days ago" .cache/senv/work.*'
+    resolve -m $manifests/hello-loads-other-file.scm -C $channels_1
+    works
+}
+
+@test "lock: everything needed to have the same bits again" {
+    run -0 a senv lock -m $manifests/hello.scm -C $channels_1 -o hello.lock
+    [[ -z $output ]]
+    run -0 a cat hello.lock
+    local lock=$output
+    [[ $(jq -r '."senv-lock", .system, (.channels | length), (.manifests | length)' <<<"$lock" | paste -sd' ') == "1 x86_64-linux 2 1" ]]
+    [[ $(jq -r '.manifests[0]' <<<"$lock") == "$(alice cat $manifests/hello.scm)" ]]
+    [[ $(jq -r '."channel-file"' <<<"$lock") == "$(alice cat $channels_1)" ]]
+    [[ $(jq -r '.closure[].path' <<<"$lock") == "$(alice sh -c "guix gc -R $(jq -r .profile <<<"$lock")" | LC_ALL=C sort)" ]]
+    # Hash and size are the substitute server's.
+    local item hash
+    item=$(jq -r '.closure[] | select(.path | contains("senv-hello")) | .path' <<<"$lock")
+    hash=${item#/gnu/store/}
+    run -0 cluster root n1 curl -sS "http://10.77.0.1:8080/${hash%%-*}.narinfo"
+    says "NarHash: $(jq -r --arg p "$item" '.closure[] | select(.path == $p) | .hash' <<<"$lock")" \
+         "NarSize: $(jq -r --arg p "$item" '.closure[] | select(.path == $p) | .size' <<<"$lock")"
+    run -0 a senv resolve -m $manifests/hello.scm -C $channels_1 --json
+    [[ $(jq -r .lock.digest <<<"$output") == "$(a sha256sum hello.lock | cut -d' ' -f1)" ]]
+    # The same for another user, to the byte.
+    run -0 cluster as bob login sh -c "senv lock -m $manifests/hello.scm -C $channels_1 2>/dev/null"
+    [[ $output == "$lock" ]]
+}
+
+@test "failure: manifest or channel file missing" {
+    resolve -m none.scm -C $channels_1
+    error "senv: cannot read manifest 'none.scm': No such file or directory" "senv: hint: file names are relative to"
+    resolve -m $manifests/hello.scm -C none.scm
+    error "senv: cannot read channel file 'none.scm': No such file or directory"
+}
+
+@test "failure: Scheme error, with file, line and column" {
+    resolve -m $manifests/bad-scheme.scm -C $channels_1
+    error "senv: cannot resolve '$manifests/bad-scheme.scm' with '$channels_1': $manifests/bad-scheme.scm:" "missing closing parenthesis"
+    printf '(specifications->manifest\n (liste "senv-hello"))\n' | file m.scm
+    resolve -m m.scm -C $channels_1
+    error "m.scm:2:2: liste: unbound variable" '   (liste "senv-hello"))' '    ^' "senv: hint: Did you forget"
+    echo '42' | file m.scm
+    resolve -m m.scm -C $channels_1
+    error "m.scm does not return a manifest"
+}
+
+@test "failure: unknown package, named" {
+    resolve -m $manifests/unknown-package.scm -C $channels_1
+    error "no-such-package: unknown package" "senv: hint: look for the name with \`guix search\`"
+    resolve --packages senv-hello,no-such-package -C $channels_1
+    error "senv: cannot resolve packages 'senv-hello,no-such-package'" "no-such-package: unknown package"
+    resolve --packages senv-hello@7 -C $channels_1
+    error "package not found for version 7"
+}
+
+@test "failure: no Guix on this host" {
+    run --separate-stderr a env PATH=/nowhere /usr/bin/senv resolve --packages senv-hello
+    error "senv: cannot resolve packages 'senv-hello': there is no command 'guix' here" "senv: hint: load or install Guix"
+}
+
+@test "failure: guix-daemon cannot be reached" {
+    run --separate-stderr a env GUIX_DAEMON_SOCKET=/none senv resolve --packages senv-zlib -C $channels_1
+    error "failed to connect to \`/none'" "senv: hint: start guix-daemon"
+}
+
+@test "failure: channel that nobody authorised signed" {
+    resolve -m $manifests/hello.scm -C /srv/channels/channels-unsigned.scm
+    error "with '/srv/channels/channels-unsigned.scm': commit" "lacks a signature" "senv: hint: check the channel's"
+}
+
+@test "failure: wrong use is exit status 2" {
+    run -2 --separate-stderr a senv resolve
+    run -2 --separate-stderr a senv resolve --no-such-option
+    run -2 --separate-stderr a senv nothing
+    run -2 --separate-stderr a senv resolve --packages 'a b'
+    run -2 --separate-stderr a senv resolve --json --for-slurm --packages x
+    echo 'guiks = 1' | file senv.toml
+    run -2 --separate-stderr a senv --config senv.toml resolve --packages x
+    [[ $stderr == *"cannot use setting 'guiks' in 'senv.toml', line 1: there is no such setting"* ]]
+}
+
+@test "settings: a remote command, its result kept for an hour" {
+    printf '#!/bin/sh\nshift\nexec guix "$@"\n' | file far
+    a chmod 755 far
+    echo "guix = [\"$here/far\", \"host\"]" | file senv.toml
+    run -0 --separate-stderr a senv --config senv.toml resolve -m $manifests/hello.scm -C $channels_1
+    local profile=$output
+    [[ $stderr == *"senv: warning: the GC root is /home/alice/.cache/senv/roots/"* ]]
+    run -0 cluster root login guix gc --list-roots
+    says "/home/alice/.cache/senv/roots/${profile##*/}"
+    run -0 --separate-stderr a senv --config senv.toml resolve -m $manifests/hello.scm -C $channels_1 --json
+    [[ $(jq -r .cached <<<"$output") == true ]]
+    alice sh -c 'touch -h -d "2 hours ago" .cache/senv/keys/*'
+    run -0 --separate-stderr a senv --config senv.toml resolve -m $manifests/hello.scm -C $channels_1 --json
+    [[ $(jq -r .cached <<<"$output") == false ]]
+}
+
+@test "settings: limits" {
+    echo '(display "x") (sleep 60)' | file m.scm
+    echo 'silence_limit = 3' | file senv.toml
+    run --separate-stderr a senv --config senv.toml resolve -m m.scm -C $channels_1
+    error "cannot resolve 'm.scm' with '$channels_1': it printed nothing for longer than the site allows" "senv: hint:"
+    echo 'resolve_limit = 3' | file senv.toml
+    run --separate-stderr a senv --config senv.toml resolve -m m.scm -C $channels_1
+    error "it took longer than the site allows"
+}
+
+@test "the environment: what changes a manifest's meaning does not reach Guix" {
+    echo '(for-each (lambda (name) (when (getenv name) (error name)))
+            (list "GUIX_BUILD_OPTIONS" "GUIX_EXTENSIONS_PATH" "GUIX_PULL_URL" "GUILE_LOAD_COMPILED_PATH"
+                  "GUIX_ENVIRONMENT" "GUIX_PROFILE"))
+          (unless (getenv "KEPT") (error "KEPT"))
+          (specifications->manifest (list "senv-hello"))' | file m.scm
+    run -0 --separate-stderr a env GUIX_BUILD_OPTIONS=--bogus GUIX_EXTENSIONS_PATH=/x GUIX_PULL_URL=/x GUILE_LOAD_PATH=/x \
+        GUILE_LOAD_COMPILED_PATH=/x GUIX_ENVIRONMENT=/x GUIX_PROFILE=/x KEPT=1 LC_ALL=de_DE.UTF-8 \
+        senv resolve -m m.scm -C $channels_1
+    quiet
+    run -0 --separate-stderr a env GUIX_PACKAGE_PATH=/none senv resolve -v --packages senv-hello -C $channels_1
+    [[ $stderr == *"resolved each time: GUIX_PACKAGE_PATH is set"* ]]
+}

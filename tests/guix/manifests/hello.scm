@@ -1,0 +1,1 @@
+(specifications->manifest (list "senv-hello" "senv-coreutils" "senv-bash"))

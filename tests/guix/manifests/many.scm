@@ -1,0 +1,1 @@
+(specifications->manifest (list "senv-many" "senv-coreutils" "senv-bash"))

@@ -1,0 +1,1 @@
+(specifications->manifest (list "senv-pingpong-mpich" "senv-coreutils" "senv-bash"))

@@ -1,0 +1,1 @@
+(specifications->manifest (list "senv-search-paths" "senv-coreutils" "senv-bash"))

@@ -1,0 +1,93 @@
+# `senv export`: a lock's closure as a folder that senvd uses as an origin.
+load helpers
+
+export_cache() { ${exec-} "$build/provisioner/cli/senv" export --store "$root/trees" --key "${key-$golden/narinfo/signing-key.sec}" "$@"; }
+
+# The lock of the closure that publish_closure made, and its items as they would be in /gnu/store.
+lock_closure() {
+    publish_closure
+    mv "$root/trees/lib" "$root/trees/${lib#/gnu/store/}"
+    mv "$root/trees/tool" "$root/trees/${tool#/gnu/store/}"
+    mv "$root/trees/profile" "$root/trees/${profile#/gnu/store/}"
+    sed 's/^References: */References: /' "$root"/main/*.narinfo | jq -Rn --arg profile "$profile" '
+        [inputs | capture("^(?<key>StorePath|NarHash|NarSize|References): (?<value>.*)$")]
+        | [range(0; length; 4) as $i | .[$i:$i + 4] | map({(.key): .value}) | add]
+        | {"senv-lock": 1, system: "x86_64-linux", profile: $profile, manifests: [], packages: [], transformations: [],
+           "channel-file": null, channels: [], guix: {version: "1.5.0"},
+           closure: map({path: .StorePath, hash: .NarHash, size: (.NarSize | tonumber),
+                         references: (.References | split(" ") | map(select(. != "") | "/gnu/store/" + .))})}' >"$root/lock"
+}
+
+@test "what was exported is an origin: nodes take it from the folder, and from a server in front of it" {
+    lock_closure
+    run -0 export_cache "$root/lock" "$root/exported"
+    says "3 items (" ") are in '$root/exported'; 3 of them were written (" "file://$root/exported"
+    origins=("file://$root/exported")
+    start_senvd
+    run -0 provision "$profile"
+    store_is_sound
+    run -0 senv gc
+    stop_senvd
+    origins=()
+    start_origin exported
+    start_senvd
+    run -0 provision "$profile"
+    store_is_sound
+    stop_senvd
+    run -0 export_cache --json "$root/lock" "$root/exported"
+    [[ $(jq -c '[.items, .written, .origin]' <<<"$output") == "[3,0,\"file://$root/exported\"]" ]]
+}
+
+has_large_file() { [[ -d $1 && -n $(find "$1" -size +1M) ]]; }    # FOLDER
+
+@test "an export that was killed leaves nothing that is wrong, and the next one completes it" {
+    lock_closure
+    head -c 100000000 /dev/urandom >"$root/trees/large"
+    local large
+    large=$(publish large-1.0 --tree "$root/trees/large" --compression none)
+    mv "$root/trees/large" "$root/trees/${large#/gnu/store/}"
+    jq --arg path "$large" --arg hash "$(sed -n 's/^NarHash: //p' "$root/main/$(basename "$large" | cut -c1-32).narinfo")" \
+        '.closure += [{path: $path, hash: $hash, size: 100000112, references: []}]' "$root/lock" >"$root/lock.large"
+    exec=exec export_cache "$root/lock.large" "$root/exported" 3>&- &    # so that $! is its own number
+    local pid=$! ended=0
+    wait_until has_large_file "$root/exported/.new"
+    run -1 export_cache "$root/lock" "$root/exported"
+    says "senv: cannot export into '$root/exported': another export writes there"
+    kill -9 "$pid"
+    wait "$pid" || ended=$?
+    [[ $ended -eq 137 ]]
+    has_large_file "$root/exported/.new"
+    [[ ! -e $root/exported/$(basename "$large" | cut -c1-32).narinfo ]]
+    [[ ! -e $root/exported/$(basename "$profile" | cut -c1-32).narinfo ]]
+    run -0 export_cache "$root/lock.large" "$root/exported"
+    [[ ! -e $root/exported/.new ]]
+    [[ $(zstd -dc "$root/exported/nar/zstd/${large#/gnu/store/}" | wc -c) -eq 100000112 ]]
+    [[ -e $root/exported/$(basename "$large" | cut -c1-32).narinfo ]]
+    origins=("file://$root/exported")
+    start_senvd
+    run -0 provision "$profile"
+    store_is_sound
+    stop_senvd
+}
+
+@test "what cannot be exported is said, with what to do" {
+    lock_closure
+    run -1 export_cache "$root/nowhere" "$root/exported"
+    says "senv: cannot read the lock '$root/nowhere': " "No such file or directory"
+    echo '{}' >"$root/empty"
+    run -1 export_cache "$root/empty" "$root/exported"
+    says "senv: cannot use the lock '$root/empty': "
+    key=$root/nowhere run -1 export_cache "$root/lock" "$root/exported"
+    says "senv: cannot sign with '$root/nowhere': " "hint: make one with \`guix archive --generate-key\`"
+    key=$golden/narinfo/signing-key.pub run -1 export_cache "$root/lock" "$root/exported"
+    says "senv: cannot sign with '$golden/narinfo/signing-key.pub': want (private-key "
+    [[ ! -e $root/exported ]]
+    echo altered >"$root/trees/${lib#/gnu/store/}/share/text"
+    run -1 export_cache "$root/lock" "$root/exported"
+    says "senv: cannot export '$lib': what is in the store is not what the lock says" "guix gc --verify=contents"
+    [[ ! -e $root/exported/$(basename "$lib" | cut -c1-32).narinfo ]]
+    chmod -R u+w "$root/trees/${lib#/gnu/store/}"
+    rm -r "$root/trees/${lib#/gnu/store/}"
+    run -1 export_cache "$root/lock" "$root/exported"
+    says "senv: cannot export '$lib' from '$root/trees': No such file or directory" "senv resolve"
+}

@@ -1,0 +1,70 @@
+# What --help promises: every option has its place, and the exit statuses are those.
+load helpers
+
+setup() { cd "$BATS_TEST_TMPDIR"; }
+teardown() { :; }
+
+senv() { "$build/provisioner/cli/senv" "$@"; }
+senvd() { "$build/provisioner/senvd/senvd" "$@"; }
+
+# helps OPTION… -- COMMAND…: it exits with 0, prints to stdout only, and its options are exactly those and --help.
+helps() {
+    local wanted=()
+    while [[ $1 != -- ]]; do wanted+=("$1"); shift; done
+    run -0 --separate-stderr "${@:2}" --help
+    [[ -z $stderr ]]
+    local found
+    found=$(grep -oE '^ +(-[a-zA-Z],)?-{1,2}[a-z-]+' <<<"$output" | tr -d ' ' | sort)
+    [[ $found == "$(printf '%s\n' -h,--help "${wanted[@]}" | sort)" ]] || { echo "$* has other options:"; echo "$found"; return 1; }
+}
+
+@test "senv --help names every command and option" {
+    helps --version --config -- senv
+    says resolve lock export status list gc pin unpin fetch /etc/senv/senv.toml \
+        "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
+    helps -m,--manifest --packages -C,--channels -v,--verbose --json --for-slurm --source -- senv resolve
+    helps -m,--manifest --packages -C,--channels -v,--verbose -o,--output -- senv lock
+    helps --key --store --json -- senv export
+    says LOCK DIR /etc/guix/signing-key.sec /gnu/store
+    helps --socket --json -- senv status
+    says /run/senv/senvd.sock
+    helps --socket --json -- senv list
+    helps --socket --json --dry-run -- senv gc
+    helps --socket --json -- senv pin
+    says PROFILE
+    helps --socket --json -- senv unpin
+    says PROFILE
+    helps --socket -q,--quiet --json -- senv fetch
+    says PROFILE "senv lock"
+}
+
+@test "senvd --help names every option and signal" {
+    helps --config --version -- senvd
+    says /etc/senv/senvd.toml SIGTERM SIGHUP \
+        "Exit status: 0 stopped by a signal, 1 it cannot run, 2 the command line makes no sense."
+}
+
+@test "exit status 2: the command line or a setting makes no sense" {
+    run -2 senv
+    run -2 senv nonsense
+    run -2 senv resolve --nonsense
+    run -2 senv resolve
+    run -2 senv resolve --packages 'a b'
+    run -2 senv resolve --packages a --json --for-slurm
+    run -2 senv fetch
+    echo 'guiks = 1' >bad.toml
+    run -2 senv --config bad.toml resolve --packages a
+    says "there is no such setting"
+    run -2 senvd --nonsense
+}
+
+@test "exit status 1: it could not be done" {
+    run -1 senv resolve -m missing.scm
+    says "cannot read manifest 'missing.scm'"
+    run -1 senv status --socket "$PWD/nothing"
+    says "cannot reach senvd"
+    run -1 senv fetch --socket "$PWD/nothing" /gnu/store/88888888888888888888888888888888-profile
+    echo 'orgins = []' >bad.toml
+    run -1 senvd --config bad.toml
+    says "unknown key 'orgins'"
+}

@@ -1,0 +1,37 @@
+# The node loses power: what is on its disk then is never taken for complete when it is not.
+load helpers
+
+@test "power is lost at moments of each kind, on ext4 and on xfs" {
+    [[ $(id -u) -eq 0 ]] || skip "mounting a file system needs root"
+    local kind failed=0
+    local -A trial
+    for kind in ext4 xfs; do    # side by side: they mostly wait
+        "$support/power.py" --build "$build" --file-system "$kind" --moments 3 >"$root/$kind" 2>&1 3>&- &
+        trial[$kind]=$!
+        pids+=($!)
+    done
+    for kind in ext4 xfs; do
+        wait "${trial[$kind]}" || failed=1
+        echo "--- $kind"
+        cat "$root/$kind"
+    done
+    [[ $failed -eq 0 ]]
+}
+
+@test "what is evicted and fetched again while the disk is being waited for is not taken for durable" {
+    publish_closure
+    start_senvd
+    start_faults -e trace=syncfs -e inject=syncfs:delay_exit=3000000
+    run -0 provision "$profile"
+    wait_until grep -q 'syncfs.* = 0 (DELAYED)' "$root/strace"    # done, but senvd does not know yet
+    senv gc >/dev/null 3>&- &    # answers when what was evicted is removed, which is after it knows
+    local gc=$!
+    wait_until nothing_in store
+    run -0 provision "$profile"
+    wait "$gc"
+    run -0 ask status
+    [[ $(recorded all) -eq 3 ]]
+    [[ $(recorded durable) -eq 0 ]]    # the next wait for the disk has not ended
+    end_faults
+    stop_senvd
+}

@@ -1,0 +1,61 @@
+// fake_host.h: Slurm as a few maps. What a stage does to it can be looked at.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "spank/host.h"
+
+namespace senv::test {
+
+class FakeHost : public Host {
+public:
+    /// What end_task() throws, since it may not return.
+    struct TaskEnded {
+        int status;
+    };
+
+    Program program_is = Program::srun;
+    std::map<std::string, std::string> own, control;
+    std::vector<std::string> words = {"srun"};
+    std::string folder = "/home/u";
+    std::string command_is;
+    Step step_is;
+    Environment job;
+    int steps_ended = 0;
+    std::vector<std::string> errors, infos;
+
+    Program program() const override { return program_is; }
+    std::optional<std::string> own_variable(const char* name) const override {
+        const auto found = own.find(name);
+        if (found == own.end()) return std::nullopt;
+        return found->second;
+    }
+    void set_own_variable(const char* name, const std::string& value) override { own[name] = value; }
+    void unset_own_variable(const char* name) override { own.erase(name); }
+    std::vector<std::string> command_line() const override { return words; }
+    std::string working_folder() const override { return folder; }
+    void set_job_control(const char* name, const std::string& value) override { control[name] = value; }
+    void unset_job_control(const char* name) override { control.erase(name); }
+    std::string command() const override { return command_is; }
+    void set_command(const std::string& command) override { command_is = command; }
+    Result<Step> step() const override { return step_is; }
+    Result<Step> prolog_job() const override { return step_is; }
+    Environment job_environment() const override { return job; }
+    Result<void> change(const Change& change) override {
+        if (change.value) {
+            job[change.name] = *change.value;
+        } else {
+            job.erase(change.name);
+        }
+        return {};
+    }
+    std::string node_name() const override { return "n7"; }
+    void end_step(const Step&) override { ++steps_ended; }
+    [[noreturn]] void end_task(int status) override { throw TaskEnded{status}; }
+    void error(const std::string& text) override { errors.push_back(text); }
+    void info(const std::string& text) override { infos.push_back(text); }
+};
+
+}  // namespace senv::test

@@ -1,0 +1,810 @@
+#include "cache/daemon/engine.h"
+
+#include <fcntl.h>
+
+#include <ctime>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "cache/daemon/mailbox.h"
+#include "cache/verify/signature.h"
+#include "tests/support/items.h"
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace senv {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+using test::MadeItem;
+using test::make_item;
+using test::path_of;
+using test::TempDir;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr const char* first = "http://first";
+constexpr const char* second = "http://second";
+
+Refusal refusal(Outcome outcome, const std::string& text, Kind kind = Kind::io) {
+    return {outcome, Error(kind, text), std::nullopt};
+}
+
+/// Servers made of maps. What is not there is absent.
+class FakeServers final : public NarinfoSource, public NarSource {
+public:
+    void give(const std::string& origin, const MadeItem& item) {
+        const std::lock_guard lock(mutex_);
+        narinfos_[{origin, item.path()}] = {item.narinfo.text()};
+        nars_[origin + "/nar/" + item.path().base()] = item.nar;
+    }
+    /// The narinfo without its signature, perhaps of other contents; the nar as it is.
+    void claim(const std::string& origin, const MadeItem& item, const MadeItem& contents) {
+        give(origin, item);
+        std::string text(contents.narinfo.signed_text());
+        text += "URL: nar/" + item.path().base() + "\nCompression: none\n";
+        const std::lock_guard lock(mutex_);
+        narinfos_[{origin, item.path()}] = text;
+    }
+    void put(const std::string& url, std::string nar) {
+        const std::lock_guard lock(mutex_);
+        nars_[url] = std::move(nar);
+    }
+    void refuse_nar(const std::string& url, std::vector<Refusal> refusals) {
+        const std::lock_guard lock(mutex_);
+        nar_refusals_[url] = std::move(refusals);
+    }
+    /// The answers before the lasting one.
+    void refuse_first(const std::string& origin, const StorePath& item, std::vector<Refusal> refusals) {
+        const std::lock_guard lock(mutex_);
+        refusals_[{origin, item}] = std::move(refusals);
+    }
+    void spoil(const std::string& origin, const StorePath& item, std::string nar) {
+        const std::lock_guard lock(mutex_);
+        nars_[origin + "/nar/" + item.base()] = std::move(nar);
+    }
+    /// Transfers of this item wait until release() or until they are stopped.
+    void hold(const StorePath& item) {
+        const std::lock_guard lock(mutex_);
+        held_.insert(item.base());
+    }
+    void release() {
+        {
+            const std::lock_guard lock(mutex_);
+            held_.clear();
+        }
+        changed_.notify_all();
+    }
+    std::size_t asked(const std::string& what) {
+        const std::lock_guard lock(mutex_);
+        return requests_[what];
+    }
+    void await_transfer(const StorePath& item) {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return transfers_.contains(item.base()); });
+    }
+
+    void ask(const std::string& origin, const StorePath& item, std::function<void(NarinfoAnswer)> answer) override {
+        NarinfoAnswer reply = refusal(Outcome::absent, origin + ": does not have it", Kind::missing);
+        {
+            const std::lock_guard lock(mutex_);
+            ++requests_["narinfo " + item.base()];
+            ++requests_[origin + " narinfo " + item.base()];
+            auto& refusals = refusals_[{origin, item}];
+            const auto found = narinfos_.find({origin, item});
+            if (!refusals.empty()) {
+                reply = refusals.front();
+                refusals.erase(refusals.begin());
+            } else if (found != narinfos_.end()) {
+                reply = found->second;
+            }
+        }
+        answer(std::move(reply));
+    }
+
+    std::optional<Refusal> fetch(const NarRequest& request, const ByteSink& sink, std::stop_token stop) override {
+        const std::string base = request.url.substr(request.url.rfind('/') + 1);
+        std::string nar;
+        {
+            std::unique_lock lock(mutex_);
+            ++requests_["nar " + base];
+            ++requests_[request.url];
+            transfers_.insert(base);
+            changed_.notify_all();
+            changed_.wait(lock, stop, [&] { return !held_.contains(base); });
+            if (stop.stop_requested()) return refusal(Outcome::stopped, "stopped");
+            if (auto& refusals = nar_refusals_[request.url]; !refusals.empty()) {
+                const Refusal now = refusals.front();
+                refusals.erase(refusals.begin());
+                return now;
+            }
+            const auto found = nars_.find(request.url);
+            if (found == nars_.end())
+                return refusal(Outcome::absent, request.url + ": does not have it", Kind::missing);
+            nar = found->second;
+        }
+        for (std::size_t at = 0; at < nar.size(); at += 100) {
+            const std::string_view piece = std::string_view(nar).substr(at, 100);
+            if (auto taken = sink(std::as_bytes(std::span(piece))); !taken) {
+                return Refusal{Outcome::stopped, taken.error(), std::nullopt};
+            }
+        }
+        return std::nullopt;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable_any changed_;
+    std::map<std::pair<std::string, StorePath>, std::string> narinfos_;
+    std::map<std::pair<std::string, StorePath>, std::vector<Refusal>> refusals_;
+    std::map<std::string, std::string> nars_;
+    std::map<std::string, std::vector<Refusal>> nar_refusals_;
+    std::map<std::string, std::size_t> requests_;
+    std::set<std::string> held_;
+    std::set<std::string> transfers_;
+};
+
+struct Seen {
+    std::string what;  // "pending", "complete", "failed", "answer"
+    std::optional<StorePath> profile;
+    std::string text;
+};
+
+class EngineTest : public testing::Test {
+protected:
+    static void SetUpTestSuite() { ASSERT_THAT(init_signatures(), test::IsOk()); }
+
+    void SetUp() override {
+        config.origins = {first, second};
+        config.grace = seconds(0);
+        config.downloads = 4;
+        acl = std::make_unique<AclFile>(test::write_acl(dir.path().string()));
+        fs::create_directory(dir / "state");
+        start();
+    }
+
+    void start() {
+        engine.reset();
+        Repairs repairs;
+        auto store = Store::open(
+            StateDir::open(dir / "state").value(), "boot", [](const Narinfo&) -> Result<void> { return {}; }, repairs);
+        ASSERT_THAT(store, test::IsOk());
+        const Planner planner = [this](const std::string&, const StorePath& profile) -> Result<wire::Plan> {
+            ++plans;
+            if (profile.name() == "no-profile") return Error(Kind::corrupt, "it has no manifest");
+            return wire::Plan{profile.absolute(), {}};
+        };
+        engine =
+            std::make_unique<Engine>(config, "test", *std::move(store), *acl, servers, servers, planner, board, metrics,
+                                     EngineEvents{[this](const StorePath& profile) {
+                                                      seen.push({"pending", profile, ""});
+                                                  },
+                                                  [this](const StorePath& profile, const Board::PlanFrame&) {
+                                                      seen.push({"complete", profile, ""});
+                                                  },
+                                                  [this](const StorePath& profile, const Error& error) {
+                                                      seen.push({"failed", profile, error.what() + "|" + error.hint()});
+                                                  },
+                                                  [this](std::uint64_t, std::string frame) {
+                                                      seen.push({"answer", std::nullopt, std::move(frame)});
+                                                  }});
+    }
+
+    /// The next event that is not "pending".
+    Seen next() {
+        for (;;) {
+            auto event = seen.pop(std::stop_token(), Clock::now() + seconds(30));
+            if (!event) {
+                ADD_FAILURE() << "nothing happened";
+                return {};
+            }
+            if (event->what != "pending") return *std::move(event);
+        }
+    }
+    void expect_complete(const MadeItem& profile) {
+        engine->provision(profile.path(), {});
+        const auto event = next();
+        EXPECT_EQ(event.what, "complete") << event.text;
+    }
+    std::string expect_failed(const StorePath& profile) {
+        engine->provision(profile, {});
+        const auto event = next();
+        EXPECT_EQ(event.what, "failed");
+        return event.text;
+    }
+    bool in_store(const MadeItem& item) const { return fs::exists(dir / ("state/store/" + item.path().base())); }
+    std::string pin(const MadeItem& profile, bool pinned = true) {
+        engine->pin(1, profile.path(), pinned);
+        return next().text.substr(8);
+    }
+    /// Uses are recorded by the second.
+    static void await_next_second() {
+        const auto now = std::time(nullptr);
+        while (std::time(nullptr) == now) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    static void await(const std::function<bool()>& is_true) {
+        const auto end = Clock::now() + seconds(30);
+        while (!is_true() && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        EXPECT_TRUE(is_true());
+    }
+    void await_gone(const MadeItem& item) const {
+        await([&] { return !in_store(item); });
+    }
+    /// A figure by its name and labels.
+    std::string figure(const std::string& series) const {
+        const std::string text = "\n" + metrics.text();
+        const auto begin = text.find("\n" + series + " ");
+        if (begin == std::string::npos) return "none";
+        const auto value = begin + series.size() + 2;
+        return text.substr(value, text.find('\n', value) - value);
+    }
+    std::string list(const std::optional<StorePath>& after = {}) {
+        engine->list(1, after);
+        return next().text.substr(12);
+    }
+    std::string collect(bool dry_run = false) {
+        engine->collect(1, dry_run);
+        return next().text.substr(12);  // the frame's header and the text's length
+    }
+
+    const MadeItem lib = make_item("lib");
+    const MadeItem tool = make_item("tool", {lib.path(), path_of("tool")});
+    const MadeItem p = make_item("p-profile", {tool.path()});
+    const MadeItem q = make_item("q-profile", {lib.path()});
+
+    const TempDir dir;
+    ServerConfig config;
+    FakeServers servers;
+    Board board;
+    Metrics metrics{"test", 0, {first, second}};
+    std::unique_ptr<AclFile> acl;
+    std::atomic<int> plans = 0;
+    Mailbox<Seen> seen;
+    std::unique_ptr<Engine> engine;
+};
+
+TEST_F(EngineTest, FetchesAClosureAndMakesItsPlanOnce) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    expect_complete(p);
+    EXPECT_NE(board.use(p.path(), 1), nullptr);
+    expect_complete(p);
+    EXPECT_EQ(plans, 1);
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 1U);
+    EXPECT_TRUE(in_store(lib));
+}
+
+TEST_F(EngineTest, KnowsAfterARestartWhatIsComplete) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    expect_complete(p);
+    board.retire(std::vector<StorePath>{p.path()}, board.moment());
+    start();
+    expect_complete(p);
+    EXPECT_EQ(servers.asked("narinfo " + p.path().base()), 1U);
+}
+
+TEST_F(EngineTest, ItemsThatTwoClosuresShareAreFetchedOnce) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    servers.hold(lib.path());
+    engine->provision(p.path(), {});
+    engine->provision(q.path(), {});
+    engine->provision(p.path(), {});
+    servers.await_transfer(lib.path());
+    servers.release();
+    std::multiset<std::string> done;
+    for (int i = 0; i < 2; ++i) done.insert(next().what);
+    EXPECT_EQ(done, (std::multiset<std::string>{"complete", "complete"}));
+    EXPECT_EQ(servers.asked("narinfo " + lib.path().base()), 1U);
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 1U);
+}
+
+TEST_F(EngineTest, ItemsMayBeOnDifferentServers) {
+    servers.give(first, p);
+    servers.give(second, tool);
+    servers.give(first, lib);
+    expect_complete(p);
+}
+
+TEST_F(EngineTest, ANarThatIsNotAsSignedComesFromTheNextServer) {
+    for (const auto* origin : {first, second}) servers.give(origin, lib);
+    servers.give(first, q);
+    std::string altered = lib.nar;
+    altered[altered.find("text", altered.find("contents"))] = 'T';
+    servers.spoil(first, lib.path(), altered);
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 2U);
+}
+
+TEST_F(EngineTest, SaysWhatEachServerDid) {
+    servers.give(first, q);
+    servers.give(first, lib);
+    servers.spoil(first, lib.path(), lib.nar.substr(0, 200));
+    const auto text = expect_failed(q.path());
+    EXPECT_THAT(text, HasSubstr("cannot fetch '" + lib.path().absolute() + "', which '" + q.path().absolute() +
+                                "' needs: http://first/nar/" + lib.path().base() + ": its nar is damaged"));
+    EXPECT_THAT(text, HasSubstr("; http://second: does not have it|ask the administrator to look at that server"));
+    EXPECT_FALSE(in_store(lib));
+    await([&] { return fs::is_empty(dir / "state/staging"); });  // the other item's transfer may have yet to end
+}
+
+TEST_F(EngineTest, NothingIsFetchedWhenAnItemIsOnNoServer) {
+    servers.give(first, tool);
+    servers.give(first, p);
+    const auto text = expect_failed(p.path());
+    EXPECT_THAT(text, HasSubstr("cannot fetch '" + lib.path().absolute() + "'"));
+    EXPECT_EQ(servers.asked("nar " + tool.path().base()), 0U);
+}
+
+TEST_F(EngineTest, FailuresThatMayPassAreTriedAgainOthersAreNot) {
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    servers.refuse_first(first, q.path(), {refusal(Outcome::again, "reset"), refusal(Outcome::unreachable, "refused")});
+    servers.refuse_first(first, lib.path(), {refusal(Outcome::soon, "baking")});
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("narinfo " + q.path().base()), 3U);
+    EXPECT_EQ(servers.asked("narinfo " + lib.path().base()), 3U);  // first, second, and first again
+}
+
+TEST_F(EngineTest, AServerThatCannotBeReachedIsLeftAlone) {
+    for (const auto& item : {lib, tool, p}) servers.give(second, item);
+    const auto refused = refusal(Outcome::unreachable, "http://first: connection refused");
+    servers.refuse_first(first, p.path(), {refused, refused, refused, refused});
+    expect_complete(p);
+    EXPECT_EQ(servers.asked("narinfo " + p.path().base()), 5U);
+    EXPECT_EQ(servers.asked("narinfo " + tool.path().base()), 1U);
+}
+
+TEST_F(EngineTest, AMirrorThatNobodySignsForGivesTheBytesOfWhatIsSignedElsewhere) {
+    for (const auto& item : {lib, q}) {
+        servers.claim(first, item, item);
+        servers.give(second, item);
+    }
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("http://first/nar/" + lib.path().base()), 1U);
+    EXPECT_EQ(servers.asked("http://second/nar/" + lib.path().base()), 0U);
+    EXPECT_EQ(servers.asked("narinfo " + lib.path().base()), 2U);
+}
+
+TEST_F(EngineTest, AMirrorOfOtherContentsGivesNothing) {
+    servers.claim(first, q, make_item("q-profile", {lib.path()}, "another build"));
+    servers.give(second, q);
+    servers.give(second, lib);
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("http://first/nar/" + q.path().base()), 0U);
+}
+
+TEST_F(EngineTest, WhatNobodySignsForIsNotFetched) {
+    servers.claim(first, lib, lib);
+    EXPECT_THAT(expect_failed(lib.path()),
+                AllOf(HasSubstr("http://first: cannot trust the narinfo"), HasSubstr("it is not signed"),
+                      HasSubstr("http://second: does not have it"), HasSubstr("|ask the administrator which keys")));
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 0U);
+}
+
+TEST_F(EngineTest, AMirrorWithDamagedBytesGivesWayToTheSigner) {
+    servers.claim(first, lib, lib);
+    servers.claim(first, q, q);
+    servers.spoil(first, lib.path(), "nonsense");
+    servers.give(second, lib);
+    servers.give(second, q);
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("http://second/nar/" + lib.path().base()), 1U);
+    EXPECT_EQ(servers.asked("narinfo " + lib.path().base()), 2U);
+}
+
+TEST_F(EngineTest, AMountedStoreGivesBytesAndIsNeverAsked) {
+    const std::string mounted = "store:///mnt/store";
+    config.origins = {mounted, first};
+    start();
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    servers.put(mounted + "//" + lib.path().base(), lib.nar);
+    servers.put(mounted + "//" + q.path().base(), "nonsense");
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("http://first/nar/" + lib.path().base()), 0U);
+    EXPECT_EQ(servers.asked("http://first/nar/" + q.path().base()), 1U);
+    EXPECT_EQ(servers.asked(mounted + " narinfo " + lib.path().base()), 0U);
+}
+
+TEST_F(EngineTest, AMountedStoreComesAtItsPlace) {
+    const std::string mounted = "store:///mnt/store";
+    config.origins = {first, mounted, second};
+    start();
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    servers.spoil(first, lib.path(), "nonsense");
+    servers.put(mounted + "//" + lib.path().base(), lib.nar);
+    expect_complete(q);
+    EXPECT_EQ(servers.asked(mounted + "//" + q.path().base()), 0U);
+    EXPECT_EQ(servers.asked("http://second narinfo " + lib.path().base()), 0U);
+}
+
+TEST_F(EngineTest, AnotherBuildOfTheItemIsTakenWhenTheFirstCannotBeHad) {
+    const MadeItem other = make_item("q-profile", {lib.path(), tool.path()}, "another build");
+    servers.give(first, q);
+    servers.spoil(first, q.path(), "nonsense");
+    servers.give(second, other);
+    for (const auto& item : {lib, tool}) servers.give(second, item);
+    expect_complete(other);
+    EXPECT_TRUE(in_store(tool));
+}
+
+TEST_F(EngineTest, WhatWasAbsentIsNotAskedForAtOnceAgain) {
+    EXPECT_THAT(expect_failed(q.path()), HasSubstr("http://first: does not have it; http://second: does not have it"));
+    EXPECT_THAT(expect_failed(q.path()),
+                testing::ContainsRegex("http://first: does not have it, as it said [0-9] s ago; "
+                                       "http://second: does not have it, as it said"));
+    EXPECT_EQ(servers.asked("narinfo " + q.path().base()), 2U);
+    servers.give(first, lib);
+    engine->provision(lib.path(), {});
+    EXPECT_EQ(next().what, "complete");
+}
+
+TEST_F(EngineTest, ANarThatIsAbsentIsTakenElsewhere) {
+    for (const auto* origin : {first, second}) {
+        for (const auto& item : {lib, q}) servers.give(origin, item);
+    }
+    servers.refuse_nar("http://first/nar/" + lib.path().base(), {refusal(Outcome::absent, "collected", Kind::missing)});
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("http://first/nar/" + lib.path().base()), 1U);
+    EXPECT_EQ(servers.asked("http://second/nar/" + lib.path().base()), 1U);
+}
+
+TEST_F(EngineTest, ANarThatComesSoonIsAwaited) {
+    servers.give(first, lib);
+    servers.refuse_nar("http://first/nar/" + lib.path().base(), {refusal(Outcome::soon, "baking", Kind::busy)});
+    expect_complete(lib);
+    EXPECT_EQ(servers.asked("http://first/nar/" + lib.path().base()), 2U);
+    EXPECT_EQ(servers.asked("http://first narinfo " + lib.path().base()), 1U);
+}
+
+TEST_F(EngineTest, AServerThatAsksForTimeGetsIt) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    const Refusal busy{Outcome::again, Error(Kind::io, "http://first: answered 503"), seconds(1)};
+    servers.refuse_first(first, tool.path(), {busy});
+    const auto begin = Clock::now();
+    expect_complete(p);
+    EXPECT_GE(Clock::now() - begin, seconds(1));
+    EXPECT_EQ(servers.asked("http://first narinfo " + tool.path().base()), 2U);
+    EXPECT_EQ(servers.asked("http://second narinfo " + tool.path().base()), 1U);
+}
+
+TEST_F(EngineTest, WhileAServerAsksForTimeAnotherIsUsed) {
+    for (const auto* origin : {first, second}) {
+        for (const auto& item : {lib, tool, p}) servers.give(origin, item);
+    }
+    const Refusal busy{Outcome::again, Error(Kind::io, "http://first: answered 503"), seconds(3000)};
+    servers.refuse_first(first, p.path(), {busy});
+    expect_complete(p);
+    EXPECT_EQ(servers.asked("http://first narinfo " + p.path().base()), 1U);
+    EXPECT_EQ(servers.asked("http://first narinfo " + lib.path().base()), 0U);
+}
+
+TEST_F(EngineTest, WhatWaitsForAServerThatWentDownIsTakenElsewhere) {
+    config.downloads = 1;
+    start();
+    std::vector<StorePath> needed;
+    const auto refused = refusal(Outcome::unreachable, "http://first: connection refused");
+    for (int i = 0; i < 20; ++i) {
+        const MadeItem item = make_item("part-" + std::to_string(i));
+        needed.push_back(item.path());
+        for (const auto* origin : {first, second}) servers.give(origin, item);
+        servers.refuse_nar("http://first/nar/" + item.path().base(), std::vector<Refusal>(100, refused));
+    }
+    const MadeItem all = make_item("all-profile", needed);
+    for (const auto* origin : {first, second}) servers.give(origin, all);
+    expect_complete(all);
+}
+
+TEST_F(EngineTest, MoreItemsThanAreAskedForAtOnceAreAllAskedFor) {
+    std::vector<StorePath> needed;
+    for (int i = 0; i < 300; ++i) {
+        const MadeItem item = make_item("part-" + std::to_string(i));
+        needed.push_back(item.path());
+        servers.give(second, item);
+    }
+    const MadeItem all = make_item("all-profile", needed);
+    servers.give(second, all);
+    expect_complete(all);
+    for (const auto& path : needed) EXPECT_EQ(servers.asked("narinfo " + path.base()), 2U);
+}
+
+TEST_F(EngineTest, AClosureThatFailsStopsOnlyWhatNobodyElseWants) {
+    const MadeItem big = make_item("big", {}, std::string(1000, 'x'));
+    const MadeItem bad = make_item("bad");
+    const MadeItem r = make_item("r-profile", {big.path(), bad.path(), lib.path()});
+    for (const auto& item : {lib, big, bad, q, r}) servers.give(first, item);
+    servers.spoil(first, bad.path(), "nonsense");
+    for (const auto& item : {big, lib, bad}) servers.hold(item.path());
+    engine->provision(r.path(), {});
+    engine->provision(q.path(), {});
+    for (const auto& item : {big, lib, bad}) servers.await_transfer(item.path());
+    servers.release();
+    std::map<StorePath, std::string> done;
+    for (int i = 0; i < 2; ++i) {
+        const auto event = next();
+        done[*event.profile] = event.what;
+    }
+    EXPECT_EQ(done[r.path()], "failed");
+    EXPECT_EQ(done[q.path()], "complete");
+}
+
+TEST_F(EngineTest, AnItemGivenUpAndWantedAgainIsFetchedAgain) {
+    const MadeItem bad = make_item("bad");
+    const MadeItem r = make_item("r-profile", {bad.path(), lib.path()});
+    for (const auto& item : {lib, bad, q, r}) servers.give(first, item);
+    servers.spoil(first, bad.path(), "nonsense");
+    servers.hold(lib.path());
+    for (int round = 0; round < 20; ++round) {
+        engine->provision(r.path(), {});
+        EXPECT_EQ(next().what, "failed");  // while lib is being given up,
+    }
+    engine->provision(q.path(), {});  // it is wanted again
+    servers.release();
+    const auto event = next();
+    EXPECT_EQ(event.what, "complete") << event.text;
+}
+
+TEST_F(EngineTest, WhatIsNoProfileIsSaidButStays) {
+    const MadeItem no = make_item("no-profile");
+    servers.give(first, no);
+    EXPECT_THAT(expect_failed(no.path()), HasSubstr("cannot use '" + no.path().absolute() + "': it has no manifest"));
+    EXPECT_TRUE(in_store(no));
+}
+
+TEST_F(EngineTest, StoppingEndsTransfersAndLeavesNoStaging) {
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    servers.hold(lib.path());
+    engine->provision(q.path(), {});
+    servers.await_transfer(lib.path());
+    engine.reset();
+    EXPECT_TRUE(fs::is_empty(dir / "state/staging"));
+    servers.release();
+    start();
+    expect_complete(q);
+}
+
+TEST_F(EngineTest, CountsWhatCameFromWhereAndWhatDidNot) {
+    const auto of = [](const char* what, const std::string& origin, const std::string& outcome = "") {
+        return "senvd_" + std::string(what) + "{origin=\"" + origin + "\"" +
+               (outcome.empty() ? "" : ",outcome=\"" + outcome + "\"") + "}";
+    };
+    // The first server lacks p, and has another lib than was signed; so lib and p come from the second, tool from the first.
+    for (const auto& item : {lib, tool}) servers.give(first, item);
+    for (const auto& item : {lib, tool, p}) servers.give(second, item);
+    std::string altered = lib.nar;
+    altered[altered.find("text", altered.find("contents"))] = 'T';
+    servers.spoil(first, lib.path(), altered);
+    expect_complete(p);
+    EXPECT_EQ(figure(of("narinfo_requests_total", first, "absent")), "1");
+    EXPECT_EQ(figure(of("narinfo_requests_total", first, "found")), "2");
+    EXPECT_EQ(figure(of("narinfo_requests_total", second, "found")), "2");
+    EXPECT_EQ(figure(of("nar_failures_total", first, "refused")), "1");
+    EXPECT_EQ(figure(of("nar_failures_total", second, "refused")), "0");
+    EXPECT_EQ(figure(of("fetched_items_total", first)), "1");
+    EXPECT_EQ(figure(of("fetched_items_total", second)), "2");
+    EXPECT_EQ(figure(of("fetched_nar_bytes_total", first)), std::to_string(tool.nar.size()));
+    EXPECT_EQ(figure(of("fetched_nar_bytes_total", second)), std::to_string(lib.nar.size() + p.nar.size()));
+    EXPECT_EQ(figure("senvd_item_fetch_seconds_count"), "3");
+    EXPECT_EQ(figure("senvd_fetch_seconds_count"), "1");
+
+    // What is there already is no fetch, and what is nowhere is a failed one.
+    board.retire(std::vector<StorePath>{p.path()}, board.moment());
+    expect_complete(p);
+    EXPECT_EQ(figure("senvd_fetch_seconds_count"), "1");
+    expect_failed(q.path());
+    EXPECT_EQ(figure("senvd_fetch_failures_total{kind=\"missing\"}"), "1");
+    EXPECT_EQ(figure(of("narinfo_requests_total", first, "absent")), "2");
+    EXPECT_EQ(figure(of("narinfo_requests_total", second, "absent")), "1");
+
+    collect();
+    EXPECT_EQ(figure("senvd_evicted_items_total"), "3");
+    EXPECT_EQ(figure("senvd_evicted_nar_bytes_total"), std::to_string(lib.nar.size() + tool.nar.size() + p.nar.size()));
+    engine.reset();
+    EXPECT_EQ(figure("senvd_store_items"), "0");
+    EXPECT_EQ(figure("senvd_profiles"), "0");
+}
+
+TEST_F(EngineTest, CountsWhatIsInTheStoreWhileItRuns) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    expect_complete(p);
+    engine.reset();
+    config.metrics_file = "/nobody/writes/it/here.prom";
+    metrics.stored({});
+    start();
+    await([&] { return figure("senvd_store_items") == "3"; });
+    EXPECT_EQ(figure("senvd_profiles"), "1");
+}
+
+TEST_F(EngineTest, EvictsWhatNobodyNeeds) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    expect_complete(p);
+    expect_complete(q);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    auto held = take_lease(leases, {q.path(), 1, 12, 0});
+    EXPECT_THAT(collect(true), HasSubstr("\"dry_run\":true,\"evicted\":[\"" + p.path().absolute() + "\"],\"items\":2"));
+    EXPECT_TRUE(in_store(p));
+    EXPECT_THAT(collect(), HasSubstr("\"kept\":[{\"profile\":\"" + q.path().absolute() +
+                                     "\",\"why\":\"leased by job 12 step 0\",\"disk_bytes\":24576}]"));
+    EXPECT_FALSE(in_store(p));
+    EXPECT_FALSE(in_store(tool));
+    EXPECT_TRUE(in_store(lib));
+    EXPECT_EQ(board.use(p.path(), 1), nullptr);
+    EXPECT_NE(board.use(q.path(), 1), nullptr);
+    expect_complete(p);
+    held->reset();
+    EXPECT_THAT(collect(), HasSubstr("\"items\":4"));
+    EXPECT_TRUE(fs::is_empty(dir / "state/store"));
+    EXPECT_TRUE(fs::is_empty(dir / "state/narinfo"));
+}
+
+TEST_F(EngineTest, EvictingDuringAFetchKeepsWhatItNeeds) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    expect_complete(q);
+    servers.hold(tool.path());
+    engine->provision(p.path(), {});
+    servers.await_transfer(tool.path());
+    const auto text = collect();
+    EXPECT_THAT(text, HasSubstr("being fetched"));
+    EXPECT_FALSE(in_store(q));
+    EXPECT_TRUE(in_store(lib));
+    servers.release();
+    EXPECT_EQ(next().what, "complete");
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 1U);
+}
+
+TEST_F(EngineTest, AboveTheHighMarkTheLeastRecentlyUsedGoDownToTheLowMark) {
+    // Each item takes three inodes and 12 KiB: a folder, a file, its narinfo.
+    const MadeItem a = make_item("a-profile");
+    const MadeItem b = make_item("b-profile");
+    const MadeItem c = make_item("c-profile");
+    const MadeItem d = make_item("d-profile");
+    engine.reset();  // its thread reads the configuration
+    config.high_water = {99, 40 * 1024};
+    config.low_water = {98, 24 * 1024};
+    start();
+    for (const auto& item : {a, b, c, d}) servers.give(first, item);
+    for (const auto* item : {&a, &b, &c}) {
+        expect_complete(*item);
+        await_next_second();
+    }
+    EXPECT_NE(board.use(a.path(), std::time(nullptr)), nullptr);
+    await_next_second();
+    expect_complete(d);
+    await_gone(b);
+    await_gone(c);
+    EXPECT_TRUE(in_store(a));
+    EXPECT_TRUE(in_store(d));
+    EXPECT_EQ(board.use(b.path(), 1), nullptr);
+    expect_complete(b);
+}
+
+TEST_F(EngineTest, AboveTheHighMarkWhatIsHeldStays) {
+    const MadeItem a = make_item("a-profile");
+    const MadeItem b = make_item("b-profile");
+    for (const auto& item : {lib, a, b, q}) servers.give(first, item);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    auto held = take_lease(leases, {a.path(), 1, 12, 0});
+    expect_complete(a);
+    expect_complete(b);
+    EXPECT_THAT(pin(b), HasSubstr("\"pinned\":true"));
+    engine.reset();  // its thread reads the configuration
+    config.high_water = {99, 2};
+    config.low_water = {98, 1};
+    start();
+    expect_complete(q);
+    await_gone(q);
+    await_gone(lib);
+    EXPECT_TRUE(in_store(a));
+    EXPECT_TRUE(in_store(b));
+}
+
+TEST_F(EngineTest, WhatCannotFitIsRefusedBeforeItIsFetched) {
+    const MadeItem huge = make_item("huge", {}, "text", std::uint64_t{1} << 60U);
+    const MadeItem r = make_item("r-profile", {huge.path(), lib.path()});
+    for (const auto& item : {lib, huge, r, q}) servers.give(first, item);
+    expect_complete(q);
+    ASSERT_THAT(pin(q), HasSubstr("\"pinned\":true"));
+    const auto text = expect_failed(r.path());
+    EXPECT_THAT(text, HasSubstr("cannot fetch '" + r.path().absolute() + "': it needs 1088.0 PiB more on this node's disk; "));
+    EXPECT_THAT(text, HasSubstr("held are 24.0 KiB '" + q.path().absolute() + "' (pinned)|try again when"));
+    EXPECT_EQ(servers.asked("nar " + r.path().base()), 0U);
+    EXPECT_EQ(servers.asked("nar " + huge.path().base()), 0U);
+    EXPECT_TRUE(in_store(q));
+    EXPECT_THAT(expect_failed(r.path()), HasSubstr("it needs"));  // and nothing is left of it
+}
+
+TEST_F(EngineTest, WhatCannotFitTakesNothingWithIt) {
+    const MadeItem huge = make_item("huge", {}, "text", std::uint64_t{1} << 60U);
+    const MadeItem r = make_item("r-profile", {huge.path(), lib.path()});
+    for (const auto& item : {lib, huge, r, p, tool, q}) servers.give(first, item);
+    expect_complete(p);
+    servers.hold(lib.path());
+    EXPECT_THAT(expect_failed(r.path()), HasSubstr("it needs"));
+    EXPECT_TRUE(in_store(p));  // could have gone, but that would not have been enough
+    servers.release();
+    expect_complete(q);
+}
+
+TEST_F(EngineTest, PinsKeepUntilTheyAreTakenBack) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    EXPECT_THAT(pin(p), HasSubstr("cannot pin '" + p.path().absolute() + "': it is not complete on this node"));
+    expect_complete(p);
+    expect_complete(q);
+    EXPECT_THAT(pin(p), HasSubstr("\"pinned\":true"));
+    start();
+    EXPECT_THAT(collect(), HasSubstr("\"kept\":[{\"profile\":\"" + p.path().absolute() + "\",\"why\":\"pinned\""));
+    EXPECT_TRUE(in_store(lib));
+    EXPECT_FALSE(in_store(q));
+    EXPECT_THAT(pin(q, false), HasSubstr("it is not pinned here"));
+    EXPECT_THAT(pin(p, false), HasSubstr("\"pinned\":false"));
+    EXPECT_THAT(collect(), HasSubstr("\"items\":3"));
+    EXPECT_TRUE(fs::is_empty(dir / "state/store"));
+}
+
+TEST_F(EngineTest, ListsPagesOfProfiles) {
+    EXPECT_EQ(list(), R"({"profiles":[],"next":null})");
+    std::vector<StorePath> profiles;
+    for (int i = 0; i < 51; ++i) {
+        const MadeItem one = make_item("profile-" + std::to_string(i), {lib.path()});
+        servers.give(first, one);
+        profiles.push_back(one.path());
+    }
+    servers.give(first, lib);
+    for (const auto& profile : profiles) engine->provision(profile, {});
+    for (std::size_t i = 0; i < profiles.size(); ++i) EXPECT_EQ(next().what, "complete");
+    std::ranges::sort(profiles);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    const auto held = take_lease(leases, {profiles[0], 1, 12, 0});
+    engine->pin(1, profiles[50], true);
+    next();
+    const auto page = list();
+    EXPECT_THAT(page, HasSubstr("{\"profiles\":[{\"profile\":\"" + profiles[0].absolute() + "\",\"items\":2,"));
+    EXPECT_THAT(page, HasSubstr("\"pinned\":false,\"leases\":1,\"complete\":true},"));
+    EXPECT_THAT(page, HasSubstr("\"next\":\"" + profiles[49].absolute() + "\"}"));
+    const auto rest = list(profiles[49]);
+    EXPECT_THAT(rest, HasSubstr("{\"profiles\":[{\"profile\":\"" + profiles[50].absolute() + "\""));
+    EXPECT_THAT(rest, HasSubstr("\"pinned\":true,\"leases\":0,\"complete\":true}],\"next\":null}"));
+}
+
+TEST_F(EngineTest, ListSaysWhatIsNotComplete) {
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    const auto held = take_lease(leases, {q.path(), 1, 12, 0});
+    EXPECT_EQ(list(), "{\"profiles\":[{\"profile\":\"" + q.path().absolute() +
+                          "\",\"items\":0,\"bytes\":0,\"disk_bytes\":0,\"last_use\":0,\"pinned\":false,\"leases\":1,"
+                          "\"complete\":false}],\"next\":null}");
+    expect_complete(q);
+    EXPECT_THAT(list(), HasSubstr("\"items\":2,\"bytes\":" + std::to_string(lib.nar.size() + q.nar.size()) + ","));
+    EXPECT_THAT(list(), HasSubstr("\"complete\":true"));
+}
+
+TEST_F(EngineTest, StatusSaysWhatIsFetchedFromWhereAndForWhom) {
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    servers.hold(lib.path());
+    board.add_waiting(q.path(), 5, {1000, 12, 3});
+    engine->provision(q.path(), {1000, 12, 3});
+    servers.await_transfer(lib.path());
+    engine->status(1);
+    const auto text = next().text;
+    EXPECT_THAT(text, HasSubstr("{\"item\":\"" + lib.path().absolute() +
+                                "\",\"origin\":\"http://first\",\"bytes_done\":0,\"bytes_total\":" +
+                                std::to_string(lib.nar.size()) + "}"));
+    EXPECT_THAT(text, HasSubstr("\"waiting\":1,\"waiters\":[{\"uid\":1000,\"job\":12,\"step\":3}]"));
+    EXPECT_THAT(text, HasSubstr("\"high_water\":\"90%\",\"low_water\":\"80%\",\"evicting\":false,\"pins\":0}}"));
+    servers.release();
+    EXPECT_EQ(next().what, "complete");
+}
+
+TEST_F(EngineTest, GraceKeepsWhatWasUsedLately) {
+    engine.reset();  // its thread reads the configuration
+    config.grace = seconds(1000);
+    start();
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    expect_complete(q);
+    EXPECT_THAT(collect(), HasSubstr("\"evicted\":[],\"items\":0,\"bytes\":0"));
+    EXPECT_THAT(collect(), HasSubstr("\"kept\":[{\"profile\":\"" + q.path().absolute() + "\",\"why\":\"used "));
+    EXPECT_TRUE(in_store(q));
+}
+
+}  // namespace
+}  // namespace senv

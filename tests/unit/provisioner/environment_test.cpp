@@ -1,0 +1,206 @@
+#include "provisioner/environment.h"
+
+#include <gtest/gtest.h>
+
+#include "cache/base/text.h"
+#include "tests/support/golden.h"
+
+namespace senv {
+namespace {
+
+const std::string profile = "/gnu/store/88888888888888888888888888888888-profile";
+const std::string other = "/gnu/store/99999999999999999999999999999999-profile";
+
+wire::Plan plan_for(const std::string& path) {
+    return {path,
+            {{"PATH", path + "/bin:" + path + "/sbin", ":"},
+             {"C_INCLUDE_PATH", path + "/include", ":"},
+             {"XML_CATALOG_FILES", path + "/xml/a.xml " + path + "/xml/b.xml", " "},
+             {"SSL_CERT_DIR", path + "/etc/ssl/certs", ""}}};
+}
+
+Environment carried_out(Environment job, const std::vector<Change>& changes) {
+    for (const auto& change : changes) {
+        if (change.value) {
+            job[change.name] = *change.value;
+        } else {
+            job.erase(change.name);
+        }
+    }
+    return job;
+}
+
+Environment entered(const wire::Plan& plan, const Environment& job) {
+    return carried_out(job, changes_to_enter(plan, job));
+}
+
+Environment left(const Environment& job) {
+    return carried_out(job, changes_to_leave(job));
+}
+
+// `export NAME="VALUE${NAME:+SEPARATOR}$NAME"` or `export NAME="VALUE"`, as guix shell --search-paths prints it.
+wire::Plan plan_from_search_paths(const std::string& text) {
+    wire::Plan plan{profile, {}};
+    for (const auto line : split(text, '\n')) {
+        if (line.empty()) continue;
+        const std::string_view exported = line.substr(std::string_view("export ").size());
+        const auto equals = exported.find('=');
+        const std::string name(exported.substr(0, equals));
+        std::string_view value = exported.substr(equals + 2);
+        value.remove_suffix(1);
+        const std::string tail = "${" + name + ":+";
+        std::string separator;
+        if (const auto at = value.find(tail); at != std::string_view::npos) {
+            separator = value.substr(at + tail.size(), 1);
+            value = value.substr(0, at);
+        }
+        plan.variables.push_back({name, std::string(value), separator});
+    }
+    return plan;
+}
+
+// "NAME=VALUE" words or lines. In the golden file a value may hold blanks, so lines are only split at line ends.
+Environment read_environment(const std::string& text, char separator) {
+    Environment environment;
+    for (const auto word : split(text, separator)) {
+        const auto equals = word.find('=');
+        if (word.starts_with('#') || equals == std::string_view::npos) continue;
+        environment[std::string(word.substr(0, equals))] = word.substr(equals + 1);
+    }
+    return environment;
+}
+
+TEST(ChangesToEnter, AreThoseOfGuixLoadProfile) {
+    const std::string text = test::golden("profile/expected-load-profile.txt");
+    const std::string first = text.substr(0, text.find('\n'));
+    const Environment job = read_environment(first.substr(first.find(": ") + 2), ' ');
+    ASSERT_EQ(job.at("GIT_EXEC_PATH"), "/x");
+    const auto plan = plan_from_search_paths(test::golden("profile/expected-search-paths.txt"));
+
+    Environment expected = read_environment(text.substr(text.find('\n') + 1), '\n');
+    expected["GUIX_ENVIRONMENT"] = profile;
+    expected.erase("LD_LIBRARY_PATH");  // the one thing that we do beyond Guix
+    Environment result = entered(plan, job);
+    ASSERT_EQ(result.erase(entered_variable), 1U);
+    EXPECT_EQ(result, expected);
+}
+
+TEST(ChangesToEnter, PutListsInFrontAndReplaceTheRest) {
+    const Environment result =
+        entered(plan_for(profile), {{"PATH", "/usr/bin"}, {"SSL_CERT_DIR", "/etc/ssl"}, {"C_INCLUDE_PATH", ""}});
+    EXPECT_EQ(result.at("PATH"), profile + "/bin:" + profile + "/sbin:/usr/bin");
+    EXPECT_EQ(result.at("SSL_CERT_DIR"), profile + "/etc/ssl/certs");
+    EXPECT_EQ(result.at("C_INCLUDE_PATH"), profile + "/include:");
+    EXPECT_EQ(result.at("XML_CATALOG_FILES"), profile + "/xml/a.xml " + profile + "/xml/b.xml");
+    EXPECT_EQ(result.at("GUIX_ENVIRONMENT"), profile);
+    EXPECT_EQ(result.at(entered_variable),
+              profile + " PATH:3a C_INCLUDE_PATH:3a XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT:");
+}
+
+TEST(ChangesToEnter, GiveAJobWithoutPathTheDefaultOne) {
+    EXPECT_EQ(entered(plan_for(profile), {}).at("PATH"), profile + "/bin:" + profile + "/sbin:" + default_path);
+}
+
+TEST(ChangesToEnter, ApplyAVariableThatOccursTwiceInOrder) {
+    const wire::Plan plan{profile, {{"X", profile + "/a", ":"}, {"X", profile + "/b", ":"}}};
+    const Environment once = entered(plan, {{"X", "/old"}});
+    EXPECT_EQ(once.at("X"), profile + "/b:" + profile + "/a:/old");
+    EXPECT_EQ(entered(plan, once), once);
+    EXPECT_EQ(left(once), (Environment{{"X", "/old"}}));
+}
+
+TEST(ChangesToEnter, RemoveOtherPeoplesLibraries) {
+    const Environment polluted = {{"LD_LIBRARY_PATH", "/opt/lib"},
+                                  {"LD_PRELOAD", "/opt/lib/libmpi.so"},
+                                  {"LD_AUDIT", "/a"},
+                                  {"OPAL_PREFIX", "/opt/mpi"},
+                                  {"PRTE_PREFIX", "/p"},
+                                  {"PMIX_PREFIX", "/p"},
+                                  {"I_MPI_ROOT", "/i"},
+                                  {"OMPI_MCA_mca_base_component_path", "/o"},
+                                  {"FI_PROVIDER_PATH", "/f"},
+                                  {"UCX_MODULE_DIR", "/u"},
+                                  {"OMPI_MCA_btl", "tcp,self"}};
+    const Environment result = entered(plan_for(profile), polluted);
+    for (const auto& [name, value] : polluted) EXPECT_EQ(result.contains(name), name == "OMPI_MCA_btl") << name;
+}
+
+TEST(ChangesToEnter, KeepALibraryVariableThatTheProfileSets) {
+    wire::Plan plan = plan_for(profile);
+    plan.variables.push_back({"I_MPI_ROOT", profile, ""});
+    EXPECT_EQ(entered(plan, {{"I_MPI_ROOT", "/opt/intel"}}).at("I_MPI_ROOT"), profile);
+}
+
+TEST(ChangesToEnter, AreNoneTheSecondTime) {
+    const Environment job = {{"PATH", "/usr/bin"}, {"C_INCLUDE_PATH", ""}, {"HOME", "/home/u"}};
+    const Environment once = entered(plan_for(profile), job);
+    EXPECT_TRUE(changes_to_enter(plan_for(profile), once).empty());
+}
+
+TEST(ChangesToEnter, LeaveWhatTheJobPutInFrontWhereItIs) {
+    Environment job = entered(plan_for(profile), {{"PATH", "/usr/bin"}});
+    job["PATH"] = "/home/u/bin:" + job["PATH"];
+    EXPECT_TRUE(changes_to_enter(plan_for(profile), job).empty());
+}
+
+TEST(ChangesToEnter, PutBackWhatTheJobTookOut) {
+    const Environment once = entered(plan_for(profile), {{"PATH", "/usr/bin"}});
+    Environment job = once;
+    job["PATH"] = profile + "/sbin:/usr/bin";
+    job["SSL_CERT_DIR"] = "/etc/ssl";
+    job.erase("C_INCLUDE_PATH");
+    EXPECT_EQ(entered(plan_for(profile), job), once);
+}
+
+// srun --export=NONE inside a job: the record survives, as its name begins with SLURM, and what it speaks of does not.
+TEST(ChangesToEnter, OfAJobWithOnlyTheRecordAreThoseOfAnEmptyOne) {
+    const Environment once = entered(plan_for(profile), {{"PATH", "/opt/bin"}});
+    const Environment bare = {{entered_variable, once.at(entered_variable)}};
+    EXPECT_EQ(entered(plan_for(profile), bare), entered(plan_for(profile), {}));
+}
+
+TEST(ChangesToEnter, TakeAnEarlierProfileOut) {
+    const Environment job = {{"PATH", "/usr/bin"}, {"C_INCLUDE_PATH", "/i"}, {"HOME", "/home/u"}};
+    const Environment first = entered(plan_for(other), job);
+    EXPECT_EQ(entered(plan_for(profile), first), entered(plan_for(profile), job));
+}
+
+TEST(ChangesToEnter, TakeOutWhatOnlyTheEarlierProfileSet) {
+    wire::Plan earlier = plan_for(other);
+    earlier.variables.push_back({"PYTHONPATH", other + "/lib/python", ":"});
+    EXPECT_FALSE(entered(plan_for(profile), entered(earlier, {})).contains("PYTHONPATH"));
+}
+
+TEST(ChangesToLeave, GiveTheJobBackWhatItHad) {
+    const Environment job = {{"PATH", "/usr/bin:/bin"}, {"C_INCLUDE_PATH", ""}, {"XML_CATALOG_FILES", "/old.xml"}};
+    EXPECT_EQ(left(entered(plan_for(profile), job)), job);
+}
+
+TEST(ChangesToLeave, AreNoneForAJobInNoProfile) {
+    EXPECT_TRUE(changes_to_leave({{"PATH", "/usr/bin"}, {"GUIX_ENVIRONMENT", other}}).empty());
+}
+
+TEST(ChangesToLeave, TakeNothingButTheProfilesOwnEntries) {
+    const Environment job = {{entered_variable, profile + " PATH:3a"},
+                             {"PATH", profile + "-not/bin:" + profile + "/bin:/usr/bin"}};
+    EXPECT_EQ(left(job), (Environment{{"PATH", profile + "-not/bin:/usr/bin"}}));
+}
+
+// The record is the job's own variable, and anything can stand in it.
+TEST(ChangesToLeave, PassOverARecordThatCannotBeRead) {
+    for (const std::string record : {"", " ", "relative PATH:3a", "/x PATH", "/x PATH:", "/x PATH:zz", "/x PATH:3a3a",
+                                     "/x :", "/x  PATH:3", "/x NOSUCH:3a"}) {
+        const Environment job = {{entered_variable, record}, {"PATH", "/usr/bin:/bin"}};
+        EXPECT_EQ(left(job), (Environment{{"PATH", "/usr/bin:/bin"}})) << record;
+        EXPECT_EQ(entered(plan_for(profile), job).at("PATH"), profile + "/bin:" + profile + "/sbin:/usr/bin:/bin");
+    }
+}
+
+TEST(EnvironmentFrom, ReadsWhatEnvironHolds) {
+    const char* const strings[] = {"A=1", "NOTHING", "=odd", "B=x=y", "A=2", "C=", nullptr};
+    EXPECT_EQ(environment_from(strings), (Environment{{"A", "1"}, {"B", "x=y"}, {"C", ""}}));
+    EXPECT_TRUE(environment_from(nullptr).empty());
+}
+
+}  // namespace
+}  // namespace senv

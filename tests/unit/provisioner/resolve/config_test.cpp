@@ -1,0 +1,56 @@
+#include "provisioner/resolve/config.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace senv {
+namespace {
+
+using test::FailsWith;
+using test::IsOk;
+
+Result<Config> parse(const std::string& text) {
+    return Config::parse(text, "senv.toml");
+}
+
+TEST(ResolveConfig, WithoutAFileHasDefaults) {
+    const test::TempDir dir;
+    const auto config = Config::load(dir / "senv.toml");
+    ASSERT_THAT(config, IsOk());
+    EXPECT_EQ(config.value().guix, std::vector<std::string>{"guix"});
+    EXPECT_EQ(config.value().time_limit, std::chrono::hours(1));
+    EXPECT_EQ(config.value().silence_limit, std::chrono::minutes(15));
+    EXPECT_EQ(config.value().unused_limit, std::chrono::hours(24 * 90));
+    EXPECT_FALSE(config.value().guix_is_remote);
+}
+
+TEST(ResolveConfig, ReadsEachKey) {
+    const auto config =
+        parse("guix = [\"ssh\", \"head\", \"guix\"]\nresolve_limit = 60\nsilence_limit = 0.5\nunused_days = 2\n");
+    ASSERT_THAT(config, IsOk());
+    EXPECT_EQ(config.value().guix, (std::vector<std::string>{"ssh", "head", "guix"}));
+    EXPECT_TRUE(config.value().guix_is_remote);
+    EXPECT_EQ(config.value().time_limit, std::chrono::minutes(1));
+    EXPECT_EQ(config.value().silence_limit, std::chrono::milliseconds(500));
+    EXPECT_EQ(config.value().unused_limit, std::chrono::hours(48));
+    EXPECT_FALSE(parse("guix = \"/opt/bin/guix\"").value().guix_is_remote);
+}
+
+TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
+    EXPECT_THAT(parse("\nguiks = 1"),
+                FailsWith(Kind::usage, "'guiks' in 'senv.toml', line 2: there is no such setting"));
+    EXPECT_THAT(parse("[resolve]\nlimit = 1"), FailsWith(Kind::usage, "there is no such setting"));
+    for (const char* text : {"guix = \"\"", "guix = []", "guix = [1]", "guix = [\"\"]", "guix = 1"}) {
+        EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a command")) << text;
+    }
+    for (const char* text : {"resolve_limit = 0", "resolve_limit = \"1\"", "silence_limit = -1", "unused_days = nan",
+                             "unused_days = 1e9", "unused_days = true"}) {
+        EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a number above 0")) << text;
+    }
+    EXPECT_THAT(parse("a = 1\nb ="), FailsWith(Kind::usage, "cannot read 'senv.toml', line 2"));
+}
+
+}  // namespace
+}  // namespace senv

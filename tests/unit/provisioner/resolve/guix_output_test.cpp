@@ -1,0 +1,51 @@
+#include "provisioner/resolve/guix_output.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/golden.h"
+
+namespace senv {
+namespace {
+
+class GuixMessages : public testing::TestWithParam<test::Row> {};
+
+TEST_P(GuixMessages, GiveTheCause) {
+    const std::string work = "/home/alice/.cache/senv/work.000000";
+    const auto cause =
+        cause_of(test::golden("guix-messages/" + GetParam()[0] + ".txt"), {{work + "/manifest-0/m.scm", "m.scm"},
+                                                                           {"/home/alice/w/m.scm", "m.scm"},
+                                                                           {work + "/channels/c.scm", "c.scm"},
+                                                                           {"/home/alice/w/c.scm", "c.scm"}});
+    EXPECT_EQ(cause.what, GetParam()[1]);
+    EXPECT_EQ(cause.hint, GetParam()[2]);
+}
+
+INSTANTIATE_TEST_SUITE_P(Resolve, GuixMessages, testing::ValuesIn(test::golden_rows("guix-messages/expected.tsv")),
+                         test::RowName());
+
+TEST(GuixMessages, WithoutAnErrorTheLastLineIsTheCause) {
+    EXPECT_EQ(cause_of("Backtrace:\n  3 (x)\nmatch-error\n\n", {}).what, "match-error");
+    EXPECT_EQ(cause_of("", {}).what, "Guix failed and did not say why");
+    EXPECT_EQ(cause_of("guix build: error: a:", {}).what, "a:");
+}
+
+TEST(GuixMessages, AreFitForATerminal) {
+    EXPECT_EQ(cause_of("guix build: error: \x1b[1;31mred\x1b[0m\x07 end\n", {}).what, "red\\x07 end");
+    EXPECT_LT(cause_of("guix build: error: " + std::string(100'000, 'a'), {}).what.size(), 1000U);
+}
+
+TEST(GuixMessages, LocaleAdviceIsNotTheHint) {
+    const Cause cause = cause_of("hint: Consider installing the `glibc-locales' package\n\nguix build: error: x\n", {});
+    EXPECT_EQ(cause.hint.find("glibc-locales"), std::string::npos);
+}
+
+TEST(Excerpt, ShowsTheLineWithACaret) {
+    EXPECT_EQ(excerpt("m.scm:2:3: oops", "m.scm", "a\n (b c)\n"), "\n   (b c)\n     ^");
+    EXPECT_EQ(excerpt("m.scm:9:3: oops", "m.scm", "a\n (b c)\n"), "");
+    EXPECT_EQ(excerpt("m.scm:2:99: oops", "m.scm", "a\n (b c)\n"), "");
+    EXPECT_EQ(excerpt("other.scm:2:3: oops", "m.scm", "a\n (b c)\n"), "");
+    EXPECT_EQ(excerpt("oops", "m.scm", "a"), "");
+}
+
+}  // namespace
+}  // namespace senv

@@ -1,0 +1,94 @@
+#include "provisioner/resolve/inputs.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace senv {
+namespace {
+
+using test::FailsWith;
+using test::IsOk;
+
+class ResolveInputs : public testing::Test {
+protected:
+    test::TempDir dir;
+
+    std::string write(const std::string& name, const std::string& text) const {
+        std::ofstream(dir / name) << text;
+        return dir / name;
+    }
+    static Inputs read(const Request& request) {
+        auto inputs = Inputs::read(request, "x86_64-linux");
+        EXPECT_THAT(inputs, IsOk());
+        return std::move(inputs).value();
+    }
+    static std::string key(const Request& request, const std::vector<std::string>& identity = {}) {
+        return read(request).key(identity);
+    }
+};
+
+TEST_F(ResolveInputs, KeyIsOfContentsNotOfNames) {
+    const std::string a = write("a.scm", "(list 1)");
+    const std::string b = write("b.scm", "(list 1)");
+    const std::string c = write("c.scm", "(list 2)");
+    EXPECT_EQ(key({{a}, {}, ""}), key({{b}, {}, ""}));
+    EXPECT_NE(key({{a}, {}, ""}), key({{c}, {}, ""}));
+    EXPECT_NE(key({{a, c}, {}, ""}), key({{c, a}, {}, ""}));
+    EXPECT_EQ(key({{a}, {}, c}), key({{b}, {}, c}));
+    EXPECT_EQ(key({{a}, {}, ""}).size(), 64U);
+}
+
+TEST_F(ResolveInputs, KeyTellsEverythingApart) {
+    const std::string a = write("a.scm", "x");
+    const std::string b = write("b.scm", "y");
+    const std::string keys[] = {
+        key({{a}, {}, ""}),     key({{a, b}, {}, ""}),      key({{a}, {}, b}),
+        key({{}, {"x"}, ""}),   key({{a}, {"x"}, ""}),      key({{a}, {"x", "y"}, ""}),
+        key({{a}, {"xy"}, ""}), key({{a}, {}, ""}, {"x"}),  key({{a}, {}, ""}, {"", "x"}),
+        key({{}, {"x"}, b}),    key({{}, {"x"}, b}, {"x"}),
+    };
+    for (std::size_t i = 0; i < std::size(keys); ++i) {
+        for (std::size_t k = 0; k < i; ++k) EXPECT_NE(keys[i], keys[k]) << i << " " << k;
+    }
+    auto other = Inputs::read({{a}, {}, ""}, "aarch64-linux");
+    ASSERT_THAT(other, IsOk());
+    EXPECT_NE(other.value().key({}), keys[0]);
+}
+
+TEST_F(ResolveInputs, OpenWhenOneOfThemIs) {
+    const std::string closed = write("closed.scm", "(specifications->manifest '(\"hello\"))");
+    const std::string open = write("open.scm", "(load \"x\")");
+    EXPECT_FALSE(read({{closed}, {}, ""}).why_open());
+    EXPECT_FALSE(read({{}, {"hello"}, ""}).why_open());
+    EXPECT_THAT(read({{closed, open}, {}, ""}).why_open().value_or(""),
+                testing::HasSubstr("open.scm, line 1, column 2: 'load'"));
+    EXPECT_THAT(read({{closed}, {}, closed}).why_open().value_or(""),
+                testing::HasSubstr("closed.scm, want (list (channel"));
+}
+
+TEST_F(ResolveInputs, AreShownToPeople) {
+    const std::string a = write("a.scm", "");
+    EXPECT_EQ(read({{a}, {}, ""}).shown(), "'" + a + "'");
+    EXPECT_EQ(read({{a}, {"x", "y"}, ""}).shown(), "'" + a + "' and packages 'x,y'");
+}
+
+TEST_F(ResolveInputs, SayWhatCannotBeRead) {
+    EXPECT_THAT(Inputs::read({}, ""), FailsWith(Kind::usage, "cannot resolve nothing"));
+    EXPECT_THAT(Inputs::read({{dir / "none"}, {}, ""}, ""),
+                FailsWith(Kind::missing, "none': No such file or directory"));
+    EXPECT_THAT(Inputs::read({{}, {"a"}, dir / "none"}, ""), FailsWith(Kind::missing, "cannot read channel file"));
+    EXPECT_THAT(Inputs::read({{dir.path().string()}, {}, ""}, ""), FailsWith(Kind::io, "cannot read manifest"));
+    EXPECT_THAT(Inputs::read({{write("big", std::string((1U << 20U) + 1, 'a'))}, {}, ""}, ""),
+                FailsWith(Kind::corrupt, "1048576"));
+    for (const char* bad : {"", " ", "a b", "a\"b", "a\\b", "a\nb", "a\xff"}) {
+        EXPECT_THAT(Inputs::read({{}, {bad}, ""}, ""), FailsWith(Kind::usage, "cannot use package")) << bad;
+    }
+    EXPECT_THAT(Inputs::read({{}, {std::string(201, 'a')}, ""}, ""), FailsWith(Kind::usage, "cannot use package"));
+}
+
+}  // namespace
+}  // namespace senv

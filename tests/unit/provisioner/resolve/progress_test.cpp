@@ -1,0 +1,60 @@
+#include "provisioner/resolve/progress.h"
+
+#include <gtest/gtest.h>
+
+namespace senv {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(Activity, SaysWhatGuixDoes) {
+    const std::string item = "/gnu/store/vlxnikrrc50r0sc4k3w6lams5z43z4sg-hello-2.12";
+    EXPECT_EQ(activity("building " + item + ".drv..."), "building hello-2.12");
+    EXPECT_EQ(activity("substituting " + item + "..."), "downloading hello-2.12");
+    EXPECT_EQ(activity("building directory of Info manuals..."), "building directory of Info manuals");
+    EXPECT_EQ(activity("building profile with 3 packages..."), "building profile with 3 packages");
+    EXPECT_EQ(activity("Updating channel 'guix' from Git repository at 'https://x'..."), "updating channel guix");
+    EXPECT_EQ(activity("building the world"), "");
+    EXPECT_EQ(activity("gcc -o x"), "");
+}
+
+// What a person sees of a resolution of `length`, told every quarter of a second that time passes.
+std::string seen(Progress::Mode mode, std::chrono::seconds length) {
+    const Deadline begin{};
+    testing::internal::CaptureStderr();
+    {
+        Progress progress("resolving m.scm with Guix", mode, begin);
+        progress.saw("substituting /gnu/store/vlxnikrrc50r0sc4k3w6lams5z43z4sg-hello-2.12...", begin);
+        for (Deadline now = begin; now < begin + length; now += 250ms) progress.saw("", now);
+    }
+    return testing::internal::GetCapturedStderr();
+}
+
+TEST(Progress, IsSilentAtFirst) {
+    EXPECT_EQ(seen(Progress::Mode::terminal, 2s), "");
+    EXPECT_EQ(seen(Progress::Mode::lines, 10s), "");
+}
+
+TEST(Progress, OnATerminalIsOneLineThatGoesAway) {
+    EXPECT_EQ(seen(Progress::Mode::terminal, 4s),
+              "\r\x1b[Ksenv: resolving m.scm with Guix … 2 s, downloading hello-2.12"
+              "\r\x1b[Ksenv: resolving m.scm with Guix … 3 s, downloading hello-2.12\r\x1b[K");
+}
+
+TEST(Progress, ElsewhereIsALineEveryTenSeconds) {
+    EXPECT_EQ(seen(Progress::Mode::lines, 25s),
+              "senv: resolving m.scm with Guix … 10 s, downloading hello-2.12\n"
+              "senv: resolving m.scm with Guix … 20 s, downloading hello-2.12\n");
+}
+
+TEST(Progress, VerboseIsWhatGuixPrints) {
+    EXPECT_EQ(seen(Progress::Mode::verbose, 25s),
+              "substituting /gnu/store/vlxnikrrc50r0sc4k3w6lams5z43z4sg-hello-2.12...\n");
+}
+
+TEST(Progress, CanBeSilent) {
+    EXPECT_EQ(seen(Progress::Mode::silent, 60s), "");
+}
+
+}  // namespace
+}  // namespace senv

@@ -1,0 +1,57 @@
+#include "spank/child.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/support/matchers.h"
+
+namespace senv {
+namespace {
+
+using test::FailsWith;
+
+Result<Finished> shell(const std::string& script, std::size_t limit = 100) {
+    return run_to_end({"/bin/sh", "-c", script}, limit);
+}
+
+TEST(RunToEnd, GivesOutputAndStatus) {
+    const auto finished = shell("echo hello; exit 3");
+    ASSERT_THAT(finished, test::IsOk());
+    EXPECT_EQ(finished->output, "hello\n");
+    EXPECT_EQ(finished->status, 3);
+}
+
+TEST(RunToEnd, GivesTheChildNoInput) {
+    EXPECT_EQ(shell("cat; echo end")->output, "end\n");
+}
+
+TEST(RunToEnd, SaysThatTheProgramIsNotThere) {
+    EXPECT_THAT(run_to_end({"/nonexistent/senv", "resolve"}, 100),
+                FailsWith(Kind::missing, "cannot run '/nonexistent/senv': No such file or directory"));
+}
+
+TEST(RunToEnd, SaysThatASignalEndedIt) {
+    EXPECT_THAT(shell("kill -INT $$"), FailsWith(Kind::busy, "ended by signal 2"));
+}
+
+TEST(RunToEnd, BoundsTheOutput) {
+    EXPECT_THAT(shell("exec yes"), FailsWith(Kind::corrupt, "more than 100 bytes"));
+}
+
+// srun blocks SIGINT, and a user's shell may ignore it; in the child Ctrl-C has to work.
+TEST(RunToEnd, UndoesBlockedAndIgnoredSignals) {
+    sigset_t interrupt;
+    sigset_t before;
+    ::sigemptyset(&interrupt);
+    ::sigaddset(&interrupt, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &interrupt, &before);
+    const auto handler = ::signal(SIGTERM, SIG_IGN);
+    EXPECT_THAT(shell("kill -INT $$; sleep 5"), FailsWith(Kind::busy, "signal 2"));
+    EXPECT_THAT(shell("kill -TERM $$; sleep 5"), FailsWith(Kind::busy, "signal 15"));
+    ::signal(SIGTERM, handler);
+    ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace senv
