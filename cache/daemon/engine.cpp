@@ -40,7 +40,11 @@ constexpr seconds figures_period{15};
 constexpr seconds checkpoint_period{600};
 constexpr seconds retry_within{2};      // after that an origin that cannot be reached is not tried again for the item
 constexpr seconds nar_slack{5};         // a closure's limit ends its nars before their own does
-constexpr std::size_t most_asks = 128;  // narinfos asked for at the same time: what a source does at once, twice
+// Narinfos asked for at the same time: what a source does at once, twice. As many wait at most for their signatures to be checked.
+constexpr std::size_t most_asks = 128;
+// Of one closure, far above what environments have: who signs for one cannot take all memory.
+constexpr std::size_t most_items = 20'000;
+constexpr std::size_t most_narinfo_bytes = 32UL * 1024 * 1024;
 
 std::int64_t now_seconds() {
     return std::time(nullptr);
@@ -155,6 +159,7 @@ struct Fetch {
     std::size_t unsettled = 0;
     bool waits_for_room = false;
     bool planning = false;
+    std::size_t narinfo_bytes = 0;
     std::uint32_t items_done = 0;
     std::uint64_t bytes_done = 0;
     std::uint64_t bytes_total = 0;
@@ -449,9 +454,14 @@ private:
     /// Makes `paths` and all they reach part of the closure, as far as it is known.
     void expand(Fetch& fetch, std::vector<StorePath> paths) {
         while (!paths.empty()) {
+            if (fetch.narinfo_bytes > most_narinfo_bytes) {
+                return refuse(fetch, "narinfos of more than " + human_bytes(most_narinfo_bytes));
+            }
             const StorePath path = std::move(paths.back());
             paths.pop_back();
             if (!fetch.seen.insert(path).second) continue;
+            if (fetch.seen.size() > most_items)
+                return refuse(fetch, "more than " + std::to_string(most_items) + " items");
             if (const auto found = items_.find(path); found != items_.end()) {
                 join(fetch, found->second, paths);
                 continue;
@@ -481,6 +491,12 @@ private:
         }
     }
 
+    /// Ends it at the end of this message.
+    void refuse(const Fetch& fetch, const std::string& what) {
+        const std::string text = "cannot fetch '" + fetch.profile.absolute() + "': it claims to need " + what;
+        refused_.emplace(fetch.profile, Error(Kind::corrupt, text).hint("ask the administrator who signed for it"));
+    }
+
     Item& new_item(const StorePath& path) {
         std::vector<std::optional<Place>> stores;
         for (const auto& origin : origins_) {
@@ -498,6 +514,7 @@ private:
         if (!item.settled) ++fetch.unsettled;
         if (item.vetted) {
             fetch.bytes_total += item.vetted->narinfo->nar_size();
+            fetch.narinfo_bytes += item.vetted->narinfo->text().size();
             const auto& references = item.vetted->narinfo->references();
             paths.insert(paths.end(), references.begin(), references.end());
         }
@@ -837,6 +854,7 @@ private:
         for (const auto& profile : std::set<StorePath>(item.wanted_by)) {
             Fetch& fetch = fetches_.at(profile);
             fetch.bytes_total += item.vetted->narinfo->nar_size() - before;
+            fetch.narinfo_bytes += item.vetted->narinfo->text().size();
             expand(fetch, item.vetted->narinfo->references());
         }
         settle(item);

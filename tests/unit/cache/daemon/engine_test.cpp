@@ -41,6 +41,11 @@ public:
         narinfos_[{origin, item.path()}] = {item.narinfo.text()};
         nars_[origin + "/nar/" + item.path().base()] = item.nar;
     }
+    /// Adds so many bytes to the narinfo, which say nothing.
+    void pad(const std::string& origin, const MadeItem& item, std::size_t bytes) {
+        const std::lock_guard lock(mutex_);
+        narinfos_[{origin, item.path()}] = item.narinfo.text() + "Padding: " + std::string(bytes, 'x') + "\n";
+    }
     /// The narinfo without its signature, perhaps of other contents; the nar as it is.
     void claim(const std::string& origin, const MadeItem& item, const MadeItem& contents) {
         give(origin, item);
@@ -542,6 +547,30 @@ TEST_F(EngineTest, AnItemGivenUpAndWantedAgainIsFetchedAgain) {
     servers.release();
     const auto event = next();
     EXPECT_EQ(event.what, "complete") << event.text;
+}
+
+TEST_F(EngineTest, RefusesAClosureOfTooManyItems) {
+    std::vector<StorePath> needed;
+    for (int i = 0; i < 20'000; ++i) needed.push_back(path_of(std::to_string(i)));
+    const MadeItem all = make_item("all-profile", needed);
+    servers.give(first, all);
+    EXPECT_THAT(expect_failed(all.path()), HasSubstr("it claims to need more than 20000 items"));
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    expect_complete(q);
+}
+
+TEST_F(EngineTest, RefusesAClosureThatTakesTooMuchToDescribe) {
+    std::vector<StorePath> needed;
+    for (int i = 0; i < 40; ++i) {
+        const MadeItem part = make_item("part-" + std::to_string(i), {lib.path()});
+        servers.give(first, part);
+        servers.pad(first, part, 1'000'000);
+        needed.push_back(part.path());
+    }
+    const MadeItem all = make_item("all-profile", needed);
+    for (const auto& item : {lib, all}) servers.give(first, item);
+    EXPECT_THAT(expect_failed(all.path()), HasSubstr("it claims to need narinfos of more than 32.0 MiB"));
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 0U);
 }
 
 TEST_F(EngineTest, WhatIsNoProfileIsSaidButStays) {
