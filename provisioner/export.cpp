@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -26,6 +27,7 @@ namespace {
 constexpr int level = 9;  // written once, read by every node
 constexpr mode_t file_mode = 0644;
 constexpr mode_t folder_mode = 0755;
+constexpr std::chrono::milliseconds between_tellings(250);
 constexpr std::string_view cache_info =
     "StoreDir: /gnu/store\nWantMassQuery: 0\nPriority: 100\n";  // as guix publish has it
 
@@ -108,16 +110,23 @@ public:
         const std::string narinfo = std::string(item.path.hash_part()) + ".narinfo";
         const std::string vouched = signed_part(item);
         const std::string signature = SENV_TRY(key_.sign(vouched, host_));
-        if (is_there(item, narinfo, SENV_TRY(Narinfo::parse(vouched + signature)))) return {};
+        if (is_there(item, narinfo, SENV_TRY(Narinfo::parse(vouched + signature)))) {
+            bytes_done += item.nar_size;
+            ++items_done;
+            return {};
+        }
         const std::uint64_t size = SENV_TRY(write_nar(item));
         SENV_TRY(write_file(places_.folder, narinfo,
                             vouched + signature + "URL: " + url_of(item) +
                                 "\nCompression: zstd\nFileSize: " + std::to_string(size) + "\n"));
+        ++items_done;
         ++written;
         file_bytes += size;
         return {};
     }
 
+    std::atomic<std::uint64_t> items_done{0};  // that are in the folder
+    std::atomic<std::uint64_t> bytes_done{0};  // of nars
     std::atomic<std::uint64_t> written{0};
     std::atomic<std::uint64_t> file_bytes{0};
 
@@ -149,10 +158,11 @@ private:
                                        file_size += bytes.size();
                                        return write_all(file.fd(), bytes);
                                    }).in(doing));
-        SENV_TRY(dump_nar(store_, item.path.base(), [&](std::span<const std::byte> bytes) -> Result<void> {
-                     nar_size += bytes.size();
-                     digest.update(bytes);
-                     return compressor->feed(bytes);
+        SENV_TRY(dump_nar(store_, item.path.base(), [&](std::span<const std::byte> piece) -> Result<void> {
+                     nar_size += piece.size();
+                     bytes_done += piece.size();
+                     digest.update(piece);
+                     return compressor->feed(piece);
                  }).in(doing));
         SENV_TRY(compressor->finish().in(doing));
         if (digest.finish() != item.nar_hash || nar_size != item.nar_size) {
@@ -186,10 +196,13 @@ Result<Fd> enter(const std::string& path) {
     return folder;
 }
 
-/// The first error ends it.
-Result<void> add_all(Exporter& exporter, const std::vector<const LockedItem*>& items) {
+/// The first error ends it. Calls `tell` now and then, and at the end.
+Result<void> add_all(Exporter& exporter, const std::vector<const LockedItem*>& items,
+                     const std::function<void()>& tell) {
     std::atomic<std::size_t> next{0};
     std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t working = std::min<std::size_t>(std::max(1U, std::thread::hardware_concurrency()), items.size());
     std::optional<Error> first;
     const auto work = [&] {
         for (std::size_t i = 0; (i = next++) < items.size();) {
@@ -199,11 +212,17 @@ Result<void> add_all(Exporter& exporter, const std::vector<const LockedItem*>& i
             const std::lock_guard lock(mutex);
             if (!first) first = added.error();
         }
+        const std::lock_guard lock(mutex);
+        --working;
+        changed.notify_one();
     };
     {
         std::vector<std::jthread> threads;
-        const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-        for (std::size_t i = 0; i < std::min(cores, items.size()); ++i) threads.emplace_back(work);
+        for (std::size_t i = working; i > 0; --i) threads.emplace_back(work);
+        for (bool ended = false; !ended; tell()) {
+            std::unique_lock lock(mutex);
+            ended = changed.wait_for(lock, between_tellings, [&] { return working == 0; });
+        }
     }
     if (first) return *std::move(first);
     return {};
@@ -211,7 +230,8 @@ Result<void> add_all(Exporter& exporter, const std::vector<const LockedItem*>& i
 
 }  // namespace
 
-Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places) {
+Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places,
+                                const std::function<void(const ExportProgress&)>& tell) {
     Exported exported;
     std::vector<const LockedItem*> items;
     std::vector<const LockedItem*> last;
@@ -230,8 +250,9 @@ Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const E
     const Fd folder = SENV_TRY(enter(places.folder));
     SENV_TRY(write_file(places.folder, "nix-cache-info", cache_info));
     Exporter exporter(key, places, std::move(store));
-    SENV_TRY(add_all(exporter, items));
-    SENV_TRY(add_all(exporter, last));
+    const auto tell_all = [&] { tell({exporter.items_done, exporter.bytes_done, exported.items, exported.bytes}); };
+    SENV_TRY(add_all(exporter, items, tell_all));
+    SENV_TRY(add_all(exporter, last, tell_all));
     ::rmdir(nursery(places.folder).c_str());
     const Fd nars = SENV_TRY(open_file(places.folder + "/nar/zstd", O_RDONLY | O_DIRECTORY));
     for (const int fd : {nars.get(), folder.get()}) {  // the names

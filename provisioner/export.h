@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "cache/verify/signing_key.h"
@@ -30,7 +31,17 @@ struct Exported {
     std::uint64_t file_bytes = 0;  // of their nars, compressed
 };
 
-/// After init_signatures(). Uses as many threads as there are cores.
-Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places);
+/// How far it is: what is in the folder, of what shall be.
+struct ExportProgress {
+    std::uint64_t items = 0;
+    std::uint64_t bytes = 0;  // of their nars; those of items that are being written count
+    std::uint64_t all_items = 0;
+    std::uint64_t all_bytes = 0;
+};
+
+/// After init_signatures(). Uses as many threads as there are cores. `tell` is called on the caller's, four times a second and
+/// at the end.
+Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places,
+                                const std::function<void(const ExportProgress&)>& tell);
 
 }  // namespace senv

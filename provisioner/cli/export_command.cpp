@@ -10,6 +10,7 @@
 #include "cache/verify/signature.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/export.h"
+#include "provisioner/resolve/progress.h"
 
 namespace senv {
 
@@ -44,13 +45,22 @@ std::string absolute(const std::string& folder) {
     return real ? real.get() : folder;
 }
 
+Result<Exported> export_with_progress(const Lock& lock, const SigningKey& key, const Options& options) {
+    Progress progress("exporting '" + options.lock + "'", progress_mode(false), Clock::now());
+    return export_closure(lock, key, {options.store, options.folder}, [&](const ExportProgress& at) {
+        progress.is_at(std::to_string(at.items) + " of " + std::to_string(at.all_items) + " items, " +
+                           human_bytes(at.bytes) + " of " + human_bytes(at.all_bytes),
+                       Clock::now());
+    });
+}
+
 Result<int> export_command(const Options& options) {
     const std::string text =
         SENV_TRY(read_small_file(options.lock, max_lock_bytes).in("cannot read the lock '" + options.lock + "'"));
     const Lock lock = SENV_TRY(Lock::read(text).in("cannot use the lock '" + options.lock + "'"));
     const SigningKey key = SENV_TRY(read_key(options.key));
     SENV_TRY(init_signatures());
-    const Exported done = SENV_TRY(export_closure(lock, key, {options.store, options.folder}));
+    const Exported done = SENV_TRY(export_with_progress(lock, key, options));
     const std::string folder = absolute(options.folder);
     std::string shown;
     if (options.json) {

@@ -57,8 +57,13 @@ void Progress::saw(std::string_view line, Deadline now) {
         if (!line.empty()) print(printable(without_decoration(line), 2000) + "\n");
         return;
     }
-    if (std::string found = activity(line); !found.empty()) doing_ = std::move(found);
-    if (mode_ != Mode::silent && now >= next_) show(now);
+    std::string found = activity(line);
+    is_at(found.empty() ? doing_ : std::move(found), now);
+}
+
+void Progress::is_at(std::string doing, Deadline now) {
+    doing_ = std::move(doing);
+    if ((mode_ == Mode::terminal || mode_ == Mode::lines) && now >= next_) show(now);
 }
 
 void Progress::show(Deadline now) {

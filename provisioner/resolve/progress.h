@@ -27,6 +27,9 @@ public:
     /// A line of Guix's messages; an empty one only lets time pass.
     void saw(std::string_view line, Deadline now);
 
+    /// What is being done: "12 of 300 items". Time passes, too.
+    void is_at(std::string doing, Deadline now);
+
 private:
     void show(Deadline now);
 

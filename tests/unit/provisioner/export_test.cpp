@@ -61,13 +61,18 @@ protected:
         std::ranges::sort(all);
         return all;
     }
-    Result<Exported> run() const { return export_closure(lock, key, {dir / "store", dir / "cache"}); }
+    Result<Exported> run() {
+        return export_closure(lock, key, {dir / "store", dir / "cache"}, [this](const ExportProgress& at) {
+            told = {at.items, at.bytes, at.all_items, at.all_bytes};
+        });
+    }
 
     const TempDir dir;
     const MadeItem lib = make_item("lib++1.0");
     const MadeItem profile = make_item("profile", {lib.path()});
     Lock lock{"x86_64-linux", profile.path(), {}, {}, {}, {}, "", {}};
     SigningKey key = SigningKey::parse(golden("narinfo/signing-key.sec")).value();
+    std::vector<std::uint64_t> told;
 };
 
 TEST_F(ExportTest, WritesWhatAServerWouldServe) {
@@ -102,6 +107,14 @@ TEST_F(ExportTest, WritesWhatAServerWouldServe) {
     }
     EXPECT_THAT(text_of(narinfo_of(lib)),
                 testing::HasSubstr("\nURL: nar/zstd/" + std::string(lib.path().hash_part()) + "-lib%2B%2B1.0\n"));
+}
+
+TEST_F(ExportTest, TellsHowFarItIs) {
+    const auto size = lib.nar.size() + profile.nar.size();
+    for (int times = 0; times < 2; ++times) {  // written; there already
+        ASSERT_THAT(run(), IsOk());
+        EXPECT_EQ(told, (std::vector<std::uint64_t>{2, size, 2, size}));
+    }
 }
 
 TEST_F(ExportTest, OthersMayReadItWhateverTheUmask) {
@@ -162,7 +175,7 @@ TEST_F(ExportTest, TheProfileIsFoundOnlyWhenAllIsThere) {
 }
 
 TEST_F(ExportTest, AFolderThatCannotBeMadeIsSaid) {
-    EXPECT_THAT(export_closure(lock, key, {dir / "store", dir / "no/such"}),
+    EXPECT_THAT(export_closure(lock, key, {dir / "store", dir / "no/such"}, [](const ExportProgress&) {}),
                 FailsWith(Kind::missing, "cannot make the folder '" + (dir / "no/such") + "'"));
     std::ofstream(dir / "cache") << "a file";
     EXPECT_THAT(run(),

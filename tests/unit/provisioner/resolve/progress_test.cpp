@@ -52,6 +52,18 @@ TEST(Progress, VerboseIsWhatGuixPrints) {
               "substituting /gnu/store/vlxnikrrc50r0sc4k3w6lams5z43z4sg-hello-2.12...\n");
 }
 
+TEST(Progress, SaysHowFarItIs) {
+    const Deadline begin{};
+    testing::internal::CaptureStderr();
+    {
+        Progress progress("exporting x.lock", Progress::Mode::lines, begin);
+        for (int i = 1; i < 21; ++i)
+            progress.is_at(std::to_string(i) + " of 30 items", begin + std::chrono::seconds(i));
+    }
+    EXPECT_EQ(testing::internal::GetCapturedStderr(),
+              "senv: exporting x.lock … 10 s, 10 of 30 items\nsenv: exporting x.lock … 20 s, 20 of 30 items\n");
+}
+
 TEST(Progress, CanBeSilent) {
     EXPECT_EQ(seen(Progress::Mode::silent, 60s), "");
 }
