@@ -128,3 +128,46 @@ END
     [[ $(grep PROGRESS <<<"$output" | tail -n 1) =~ PROGRESS\ [0-3]\ 3\ [0-9]+\ 3072\  ]]
     stop_senvd
 }
+
+# What senvd and its child have: descriptors, and anonymous memory in kB.
+descriptors() { ls "/proc/$senvd_pid/fd" "/proc/$(pgrep -P "$senvd_pid")/fd" | wc -l; }
+memory() { awk '/^RssAnon/ { sum += $2 } END { print sum }' "/proc/$senvd_pid/status" "/proc/$(pgrep -P "$senvd_pid")/status"; }
+few_descriptors() { (($(descriptors) <= $1)); }
+
+@test "all that a user can do at once: others get their environment meanwhile, and nothing of it stays" {
+    [[ $(id -u) -eq 0 ]] || skip "acting as another user needs root"
+    publish_closure
+    local cold before_descriptors before_memory client attack room=$((16 * 1024))
+    if grep -q '^SENV_SANITIZE:.*=.' "$build/CMakeCache.txt"; then room=$((256 * 1024)); fi    # it keeps what was freed
+    cold=$(make_profile cold 1 64)
+    rules main "/nar/*cold drip 3"
+    start_senvd
+    run -0 provision "$profile"
+    before_descriptors=$(descriptors)
+    before_memory=$(memory)
+    ask provision "$cold" >"$root/cold" 3>&- &
+    client=$!
+    "$support/attack.py" "$socket" "$profile" "$cold" >"$root/attack" 2>&1 3>&- &
+    attack=$!
+    pids+=("$client" "$attack")
+    wait_until grep -q begun "$root/attack"
+    PYTHONPATH=$support python3 - "$socket" "$profile" <<'END'
+import ask, struct, sys
+for _ in range(50):
+    for request, answer in ((ask.frame(1, ask.string(sys.argv[2]) + struct.pack("<IIII", 0, 7, 0, 0)), 32), (ask.frame(3), 35)):
+        peer = ask.Peer(sys.argv[1])
+        peer.socket.settimeout(20)
+        peer.socket.sendall(request)
+        assert peer.frame()[0] == answer
+END
+    wait "$client"
+    wait_until grep -q round "$root/attack"
+    kill "$attack"
+    wait "$attack" || { cat "$root/attack"; return 1; }
+    log_has provisioned job=4242 uid=64002
+    run ! grep "job=4242 .*uid=0" "$root/senvd.log"
+    wait_until few_descriptors $((before_descriptors + 8))    # the catalog's, of another thread
+    (($(memory) < before_memory + room))
+    run -0 provision "$profile"
+    stop_senvd
+}
