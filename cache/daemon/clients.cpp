@@ -581,7 +581,9 @@ private:
         next_tick_ = now + tick;
         std::vector<std::uint64_t> over;
         for (auto& [id, client] : clients_) {
-            const bool late = !client.asked && now > client.accepted + request_limit;
+            // What was late may be this thread, when a disk stood still: the request may be there.
+            const bool late =
+                !client.asked && now > client.accepted + request_limit && !(receive(client) && client.asked);
             const bool deaf = !client.out.empty() && now > client.read_by;
             if (late || deaf) {
                 over.push_back(id);
