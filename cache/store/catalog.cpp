@@ -164,9 +164,11 @@ Catalog& Catalog::operator=(Catalog&&) noexcept = default;
 Result<Catalog> Catalog::open(const std::string& file) {
     const std::string doing = "cannot open the catalog '" + file + "'";
     sqlite3* raw = nullptr;
+    // unix-excl: for this process only, and without a file that is mapped into memory. A full disk would end it by SIGBUS there,
+    // where the file system's blocks are smaller than pages.
     const int opened = ::sqlite3_open_v2(
         file.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW,
-        nullptr);
+        "unix-excl");
     Db db(raw);
     if (opened != SQLITE_OK) return error_of(db.get(), doing);
     ::sqlite3_busy_timeout(db.get(), 10'000);

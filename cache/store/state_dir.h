@@ -4,7 +4,7 @@
 //          narinfo/HASH-NAME     the signed narinfo of each item in store/, as received
 //          staging/ID/           what is being unpacked, or being removed; emptied at every start
 //          leases/ID             one per use of a closure (leases.h)
-//          db, db-wal, db-shm    the catalog (catalog.h); made anew from store/ and narinfo/ when it is lost
+//          db, db-wal            the catalog (catalog.h); made anew from store/ and narinfo/ when it is lost
 //          session               which boot of the node senvd last ran in, and whether it ended well
 //          pins                  what an administrator wants kept (pins.h)
 //          reserve               room to evict with when the disk is full

@@ -460,7 +460,7 @@ bad_nar() {    # NAME: prints where that vector is, unpacked
         fails "$main_url" "its nar is damaged"
     done <"$golden/nar/bad/expected.tsv"
     wait_until nothing_in staging
-    [[ $(find "$root/state" -type f | grep -vE '/(db|db-wal|db-shm|lock|reserve|session)$' | wc -l) -eq 0 ]]
+    [[ $(find "$root/state" -type f | grep -vE '/(db|db-wal|lock|reserve|session)$' | wc -l) -eq 0 ]]
     stop_senvd
 }
 

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "cache/verify/digest.h"
@@ -73,6 +74,14 @@ TEST(Catalog, LastUsesOnlyMoveForward) {
     const std::vector<StorePath> gone = {path_of("p")};
     ASSERT_THAT(catalog->forget_profiles(gone), IsOk());
     EXPECT_TRUE(catalog->profiles()->empty());
+}
+
+TEST(Catalog, MapsNoFile) {
+    const TempDir dir;
+    const auto catalog = Catalog::open(dir / "db");
+    ASSERT_THAT(catalog, IsOk());
+    EXPECT_TRUE(std::filesystem::exists(dir / "db-wal"));
+    EXPECT_FALSE(std::filesystem::exists(dir / "db-shm"));
 }
 
 TEST(Catalog, TwoAtOnceDoNotStopEachOther) {
