@@ -179,8 +179,11 @@ class Node:
         self.pid = self._process.pid
         wait_until(self._answers, seconds, "senvd to start")
 
+    def check_runs(self):
+        check(self._process.poll() is None, f"senvd ended with status {self._process.returncode}: {self.tail()}")
+
     def _answers(self):
-        check(self._process.poll() is None, f"senvd ended with status {self._process.returncode} at its start: {self.tail()}")
+        self.check_runs()
         try:
             self.status(5)
             return True
