@@ -17,6 +17,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <variant>
 
 #include "cache/daemon/log.h"
@@ -50,7 +51,15 @@ struct Answer {
     std::uint64_t client;
     std::string frame;
 };
-using Event = std::variant<Told, Answer>;
+struct Lent {
+    std::uint64_t client;
+    Fd lease;
+};
+struct Refused {
+    std::uint64_t client;
+    Error error;
+};
+using Event = std::variant<Told, Answer, Lent, Refused>;
 
 std::string_view name_of(wire::Type request) noexcept {
     switch (request) {
@@ -133,8 +142,10 @@ Result<Fd> listen_at(const std::string& path) {
 
 class Clients::Loop {
 public:
-    Loop(Fd listener, const Fd& leases, Board& board, Metrics& metrics, std::optional<AdminGroup> admins)
+    Loop(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+         std::optional<AdminGroup> admins)
         : listener_(std::move(listener)),
+          config_(config),
           leases_(leases),
           board_(board),
           metrics_(metrics),
@@ -294,9 +305,15 @@ private:
         metrics_.connections(clients_.size());
     }
 
+    void count_out(std::uint32_t uid) {
+        const auto found = open_.find(uid);
+        if (--found->second == 0) open_.erase(found);
+    }
+
     void stop_waiting(Client& client) {
         if (!client.profile) return;
         board_.remove_waiting(*client.profile, client.id);
+        count_out(client.requester.uid);
         const auto [begin, end] = waiting_.equal_range(*client.profile);
         for (auto it = begin; it != end; ++it) {
             if (it->second == client.id) {
@@ -355,23 +372,42 @@ private:
         client.requester = {uid_of(client, message->uid), message->job, message->step};
         auto profile = StorePath::parse_absolute(message->profile);
         if (!profile) return refuse(client, Error(Kind::usage, profile.error().what()));
-        if ((message->flags & wire::Provision::flag_lease) != 0) {
-            auto lease = take_lease(leases_, {*profile, client.requester.uid, message->job, message->step});
-            if (!lease) return refuse(client, std::move(lease).error());
-            say(client, wire::encode_empty(wire::Type::lease), *std::move(lease));
+        const bool wants_lease = (message->flags & wire::Provision::flag_lease) != 0;
+        // Then the engine decides: it knows what environments take.
+        const bool is_weighed = wants_lease && config_.user_leased && client.requester.uid != 0;
+        std::optional<Fd> lease;
+        if (wants_lease && !is_weighed) {
+            auto taken = take_lease(leases_, {*profile, client.requester.uid, message->job, message->step});
+            if (!taken) return refuse(client, std::move(taken).error());
+            lease = std::move(taken->fd);
         }
         // Only after the lease is there: evicting looks at leases first and at uses afterwards.
-        if (auto plan = board_.use(*profile, std::time(nullptr))) {
+        Board::PlanFrame plan = is_weighed ? nullptr : board_.use(*profile, std::time(nullptr));
+        if (!plan && has_too_many(client.requester.uid)) return refuse(client, too_many(client.requester.uid));
+        if (lease) say(client, wire::encode_empty(wire::Type::lease), *std::move(lease));
+        if (plan) {
             tell_complete(client, *profile, std::move(plan), true);
             return true;
         }
+        ++open_[client.requester.uid];
         client.wants_progress = (message->flags & wire::Provision::flag_progress) != 0;
         client.next_progress = Clock::now() + progress_period;
         board_.add_waiting(*profile, client.id, client.requester);
         waiting_.emplace(*profile, client.id);
         client.profile = *profile;
-        actions_->provision(*profile, client.requester);
+        actions_->provision(*profile, client.requester, is_weighed ? std::optional(client.id) : std::nullopt);
         return true;
+    }
+
+    bool has_too_many(std::uint32_t uid) const {
+        const auto found = open_.find(uid);
+        return uid != 0 && found != open_.end() && found->second >= config_.user_requests;
+    }
+
+    Error too_many(std::uint32_t uid) const {
+        return Error(Kind::busy, "senvd has " + std::to_string(config_.user_requests) + " requests of uid " +
+                                     std::to_string(uid) + " waiting on this node, which is the limit for one user")
+            .hint("try again when some have been answered; the administrator can raise user_requests in senvd.toml");
     }
 
     bool prefetch(Client& client, std::string_view payload) {
@@ -381,7 +417,12 @@ private:
         const auto profile = StorePath::parse_absolute(message->profile);
         if (!profile) return refuse(client, Error(Kind::usage, profile.error().what()));
         const bool warm = board_.use(*profile, std::time(nullptr)) != nullptr;
-        if (!warm) actions_->provision(*profile, client.requester);
+        if (!warm) {
+            if (has_too_many(client.requester.uid)) return refuse(client, too_many(client.requester.uid));
+            // Its client does not wait, so it counts until there is an end.
+            if (prefetches_.emplace(*profile, client.requester.uid).second) ++open_[client.requester.uid];
+            actions_->provision(*profile, client.requester, std::nullopt);
+        }
         log(Level::info, "prefetch",
             {{"profile", profile->absolute()},
              {"job", client.requester.job},
@@ -462,20 +503,44 @@ private:
             const std::lock_guard lock(mutex_);
             events.swap(events_);
         }
-        for (auto& event : events) {
-            if (auto* answer = std::get_if<Answer>(&event)) {
-                const auto found = clients_.find(answer->client);
-                if (found == clients_.end()) continue;
-                say_last(found->second, std::make_shared<const std::string>(std::move(answer->frame)));
-                if (!flush(found->second)) drop(found);
-            } else {
-                tell(std::get<Told>(event));
-            }
-        }
+        for (auto& event : events) std::visit([&](auto& one) { tell(one); }, event);
         return {};
     }
 
+    /// Calls say_it(client), unless the client is gone.
+    template <class F>
+    void tell_one(std::uint64_t id, F&& say_it) {
+        const auto found = clients_.find(id);
+        if (found == clients_.end()) return;
+        say_it(found->second);
+        if (!flush(found->second)) drop(found);
+    }
+
+    void tell(Answer& answer) {
+        tell_one(answer.client, [&](Client& client) {
+            say_last(client, std::make_shared<const std::string>(std::move(answer.frame)));
+        });
+    }
+
+    void tell(Lent& lent) {
+        tell_one(lent.client,
+                 [&](Client& client) { say(client, wire::encode_empty(wire::Type::lease), std::move(lent.lease)); });
+    }
+
+    void tell(const Refused& refused) {
+        tell_one(refused.client, [&](Client& client) {
+            stop_waiting(client);
+            refuse(client, refused.error);
+        });
+    }
+
     void tell(const Told& told) {
+        if (told.what != Told::What::pending) {
+            for (auto it = prefetches_.lower_bound({told.profile, 0});
+                 it != prefetches_.end() && it->first == told.profile; it = prefetches_.erase(it)) {
+                count_out(it->second);
+            }
+        }
         std::vector<std::uint64_t> ids;
         const auto [begin, end] = waiting_.equal_range(told.profile);
         for (auto it = begin; it != end; ++it) ids.push_back(it->second);
@@ -615,6 +680,7 @@ private:
     }
 
     Fd listener_;
+    const ServerConfig& config_;
     const Fd& leases_;
     Board& board_;
     Metrics& metrics_;
@@ -628,12 +694,15 @@ private:
     Deadline next_tick_{};
     std::map<std::uint64_t, Client> clients_;
     std::multimap<StorePath, std::uint64_t> waiting_;
+    std::set<std::pair<StorePath, std::uint32_t>> prefetches_;  // under way, and for which uid
+    std::map<std::uint32_t, std::size_t> open_;                 // how many of both a uid has
     std::mutex mutex_;
     std::deque<Event> events_;
 };
 
-Clients::Clients(Fd listener, const Fd& leases, Board& board, Metrics& metrics, std::optional<AdminGroup> admins)
-    : loop_(std::make_unique<Loop>(std::move(listener), leases, board, metrics, std::move(admins))) {}
+Clients::Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+                 std::optional<AdminGroup> admins)
+    : loop_(std::make_unique<Loop>(std::move(listener), config, leases, board, metrics, std::move(admins))) {}
 Clients::~Clients() = default;
 
 void Clients::pending(const StorePath& profile) {
@@ -648,6 +717,12 @@ void Clients::failed(const StorePath& profile, const Error& error) {
 }
 void Clients::answer(std::uint64_t client, std::string frame) {
     loop_->post(Answer{client, std::move(frame)});
+}
+void Clients::lease(std::uint64_t client, Fd lease) {
+    loop_->post(Lent{client, std::move(lease)});
+}
+void Clients::refused(std::uint64_t client, const Error& error) {
+    loop_->post(Refused{client, error});
 }
 Result<void> Clients::run(const ClientActions& actions) {
     return loop_->run(actions);

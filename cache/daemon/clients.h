@@ -1,7 +1,7 @@
 // clients.h: the socket: who asks, what they asked, what they are told. One thread, which waits for nothing but the socket.
 //
 // Limits   1024 connections; a request complete within five seconds; answers that wait to be read at most 1 MiB and for at
-//          most 30 s. Whatever breaks the protocol ends its own connection only.
+//          most 30 s; so many requests of one user that wait. Whatever breaks the protocol ends its own connection only.
 // Trust    Who asks comes from the kernel (uid, groups); only root may speak for others. What changes what is kept (gc, pin,
 //          verify) is for root, senvd's own user and one group.
 // Files    The socket, mode 0666; removed at the end.
@@ -16,6 +16,7 @@
 #include "cache/daemon/board.h"
 #include "cache/daemon/engine.h"
 #include "cache/daemon/metrics.h"
+#include "cache/daemon/server.h"
 
 namespace senv {
 
@@ -24,7 +25,8 @@ Result<Fd> listen_at(const std::string& path);
 
 /// What is done with requests.
 struct ClientActions {
-    std::function<void(const StorePath&, const Requester&)> provision;
+    /// `lease_for`: the client that is to get a lease, if its user may hold that much; else it has one or wants none.
+    std::function<void(const StorePath&, const Requester&, std::optional<std::uint64_t> lease_for)> provision;
     std::function<void(std::uint64_t client)> status;
     std::function<void(std::uint64_t client, bool dry_run)> collect;
     std::function<void(std::uint64_t client, const StorePath&, bool pinned)> pin;
@@ -40,8 +42,9 @@ struct AdminGroup {
 
 class Clients {
 public:
-    /// `leases`: the folder for lease files. It, the board and the metrics must outlive this.
-    Clients(Fd listener, const Fd& leases, Board& board, Metrics& metrics, std::optional<AdminGroup> admins);
+    /// `leases`: the folder for lease files. It, the configuration, the board and the metrics must outlive this.
+    Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+            std::optional<AdminGroup> admins);
     ~Clients();
     Clients(const Clients&) = delete;
     Clients& operator=(const Clients&) = delete;
@@ -51,6 +54,8 @@ public:
     void complete(const StorePath& profile, Board::PlanFrame plan);
     void failed(const StorePath& profile, const Error& error);
     void answer(std::uint64_t client, std::string frame);
+    void lease(std::uint64_t client, Fd lease);
+    void refused(std::uint64_t client, const Error& error);
 
     /// Serves until SIGTERM or SIGINT, which with SIGHUP must be blocked in all threads. Then tells those who wait.
     Result<void> run(const ClientActions& actions);

@@ -55,6 +55,7 @@ std::int64_t now_seconds() {
 struct Provision {
     StorePath profile;
     Requester requester;
+    std::optional<std::uint64_t> lease_for;  // a client
 };
 struct AskStatus {
     std::uint64_t client;
@@ -160,11 +161,19 @@ struct Fetch {
     bool waits_for_room = false;
     bool planning = false;
     std::size_t narinfo_bytes = 0;
+    bool is_sure = false;  // somebody wants it who may hold it
     std::uint32_t items_done = 0;
     std::uint64_t bytes_done = 0;
     std::uint64_t bytes_total = 0;
     std::uint32_t fetched = 0;
     std::uint64_t fetched_bytes = 0;
+};
+
+/// A request whose lease may have to go, once it is known what the environment takes.
+struct Unweighed {
+    std::uint64_t client;
+    std::uint32_t uid;
+    std::string lease;
 };
 
 /// What becomes of all origins' complaints: the one that says most about what to do gives kind and hint.
@@ -438,6 +447,15 @@ private:
 
     Result<void> take(Provision& message) {
         const StorePath& profile = message.profile;
+        bool is_sure = true;
+        if (message.lease_for) {
+            auto weighed = contained([&] { return lend(message); });
+            if (!weighed) {
+                events_.refused(*message.lease_for, weighed.error());
+                return {};
+            }
+            is_sure = *weighed;
+        }
         // Meanwhile somebody else's request may have completed it.
         if (auto plan = board_.use(profile, now_seconds())) {
             events_.complete(profile, std::move(plan));
@@ -446,6 +464,7 @@ private:
         const auto [entry, fresh] =
             fetches_.try_emplace(profile, profile, message.requester, Clock::now(), Clock::now() + config_.fetch_limit);
         Fetch& fetch = entry->second;
+        if (is_sure) fetch.is_sure = true;
         if (fresh) expand(fetch, {profile});
         if (!fetch.open.empty()) events_.pending(profile);
         return {};
@@ -558,22 +577,30 @@ private:
         return store_.catalog().record_uses({&use, 1});
     }
 
-    void fail(const StorePath& profile_reference, Error error) {
-        const StorePath profile = profile_reference;  // it may be part of what is erased here
+    /// Nobody is told.
+    std::optional<Fetch> give_up(const StorePath& profile) {
         const auto found = fetches_.find(profile);
-        if (found == fetches_.end()) return;
-        const Fetch fetch = std::move(found->second);
+        if (found == fetches_.end()) return std::nullopt;
+        Fetch fetch = std::move(found->second);
         fetches_.erase(found);
+        for (const auto& request : take_unweighed(profile)) drop_lease(store_.state().leases, request.lease);
         look_at_marks_ = true;
         for (const auto& path : fetch.open) {
             const auto item = items_.find(path);
             item->second.wanted_by.erase(profile);
             if (item->second.wanted_by.empty()) abandon(item);
         }
-        log_error(Level::error, "failed", error,
-                  {{"profile", profile.absolute()}, {"job", fetch.requester.job}, {"step", fetch.requester.step}});
-        metrics_.fetch_failed(error.kind());
         board_.clear_progress(profile);
+        return fetch;
+    }
+
+    void fail(const StorePath& profile_reference, Error error) {
+        const StorePath profile = profile_reference;  // it may be part of what is erased here
+        const auto fetch = give_up(profile);
+        if (!fetch) return;
+        log_error(Level::error, "failed", error,
+                  {{"profile", profile.absolute()}, {"job", fetch->requester.job}, {"step", fetch->requester.step}});
+        metrics_.fetch_failed(error.kind());
         events_.failed(profile, error);
     }
 
@@ -621,6 +648,98 @@ private:
             }
             board_.set_progress(profile, std::move(progress));
         }
+    }
+
+    // ----------------------------------------------------------------------------------------------------- users' limits
+
+    /// It is not known yet what the environment takes.
+    bool is_unsized(const StorePath& profile) const {
+        const auto fetch = fetches_.find(profile);
+        return fetch != fetches_.end() && fetch->second.unsettled > 0;
+    }
+
+    /// Gives the client its lease; an Error if its user may not hold it. False: what the environment takes is not known
+    /// yet, weigh() follows.
+    Result<bool> lend(const Provision& message) {
+        const StorePath& profile = message.profile;
+        const Requester& who = message.requester;
+        const bool known =
+            fetches_.contains(profile) ? !is_unsized(profile) : SENV_TRY(closure_here({{profile}})).missing.empty();
+        if (known) {
+            auto held = SENV_TRY(held_by(who.uid));
+            if (held.insert(profile).second) SENV_TRY(check_limit(who.uid, profile, held));
+        }
+        auto lease = SENV_TRY(take_lease(store_.state().leases, {profile, who.uid, who.job, who.step}));
+        if (!known) unweighed_.emplace(profile, Unweighed{*message.lease_for, who.uid, lease.id});
+        events_.lease(*message.lease_for, std::move(lease.fd));
+        return known;
+    }
+
+    /// Now it is known what the environment takes. False: nobody is left who may hold it.
+    Result<bool> weigh(Fetch& fetch) {
+        std::map<std::uint32_t, Result<void>> weighed;  // by uid
+        for (const auto& request : take_unweighed(fetch.profile)) {
+            auto found = weighed.find(request.uid);
+            if (found == weighed.end()) {
+                auto held = SENV_TRY(held_by(request.uid));
+                held.insert(fetch.profile);
+                found = weighed.emplace(request.uid, check_limit(request.uid, fetch.profile, held)).first;
+            }
+            if (found->second) {
+                fetch.is_sure = true;
+            } else {
+                drop_lease(store_.state().leases, request.lease);
+                events_.refused(request.client, found->second.error());
+            }
+        }
+        return fetch.is_sure;
+    }
+
+    std::vector<Unweighed> take_unweighed(const StorePath& profile) {
+        const auto [begin, end] = unweighed_.equal_range(profile);
+        std::vector<Unweighed> requests;
+        for (auto it = begin; it != end; ++it) requests.push_back(std::move(it->second));
+        unweighed_.erase(begin, end);
+        return requests;
+    }
+
+    /// The environments that jobs of this user hold, but for those that are weighed later.
+    Result<std::set<StorePath>> held_by(std::uint32_t uid) const {
+        std::set<StorePath> held;
+        for (auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) {
+            if (lease.uid == uid && !is_unsized(lease.profile)) held.insert(std::move(lease.profile));
+        }
+        return held;
+    }
+
+    /// `held`: with `profile`.
+    Result<void> check_limit(std::uint32_t uid, const StorePath& profile, const std::set<StorePath>& held) {
+        std::uint64_t own = 0;
+        std::uint64_t others = 0;
+        for (const auto& one : held) (one == profile ? own : others) += SENV_TRY(size_of(one));
+        const std::uint64_t limit = bytes_at(*config_.user_leased, SENV_TRY(store_.disk()).all.bytes);
+        if (own + others <= limit) return {};
+        return Error(Kind::busy, "cannot hold '" + profile.absolute() + "' for uid " + std::to_string(uid) +
+                                     ": it takes " + human_bytes(own) +
+                                     ", what else this user's jobs hold on this node " + human_bytes(others) +
+                                     ", and the limit for one user is " + human_bytes(limit))
+            .hint(
+                "try again when other jobs of this user have ended; the administrator can raise user_leased in "
+                "senvd.toml");
+    }
+
+    /// What the environment takes on the disk, or will take, as far as known.
+    Result<std::uint64_t> size_of(const StorePath& profile) {
+        const auto closure =
+            SENV_TRY(closure_of({{profile}}, [&](const StorePath& path) -> Result<std::optional<ItemRecord>> {
+                auto record = SENV_TRY(store_.catalog().find(path));
+                const auto item = items_.find(path);
+                if (record || item == items_.end() || !item->second.vetted) return record;
+                const Narinfo& narinfo = *item->second.vetted->narinfo;
+                return std::optional(ItemRecord{path, narinfo.nar_hash(), narinfo.nar_size(), narinfo.references(), 0,
+                                                false, guessed_room(narinfo.nar_size())});
+            }));
+        return closure.room.bytes;
     }
 
     // ------------------------------------------------------------------------------------------------------------ items
@@ -1012,7 +1131,10 @@ private:
         for (const auto& profile : std::exchange(released_, {})) {
             const auto found = fetches_.find(profile);
             if (found == fetches_.end() || found->second.unsettled > 0 || found->second.waits_for_room) continue;
-            if (auto admitted = admit(found->second); !admitted) {
+            const auto wanted = weigh(found->second);
+            if (wanted && !*wanted) {
+                (void)give_up(profile);
+            } else if (auto admitted = wanted ? admit(found->second) : Result<void>(wanted.error()); !admitted) {
                 refused_.emplace(profile, std::move(admitted).error().in("cannot fetch '" + profile.absolute() + "'"));
             }
         }
@@ -1255,6 +1377,7 @@ private:
     std::deque<StorePath> to_ask_;  // items that are queued, or were
     std::map<StorePath, Item> items_;
     std::map<StorePath, Fetch> fetches_;
+    std::multimap<StorePath, Unweighed> unweighed_;  // by profile
     std::set<StorePath> exhausted_;       // items that end at the end of this message
     std::set<StorePath> released_;        // closures that may fetch, at the end of this message
     std::map<StorePath, Error> refused_;  // closures that end at the end of this message
@@ -1291,8 +1414,8 @@ Engine::Engine(const ServerConfig& config, std::string version, Store store, Acl
 
 Engine::~Engine() = default;
 
-void Engine::provision(const StorePath& profile, const Requester& requester) {
-    thread_->push(Provision{profile, requester});
+void Engine::provision(const StorePath& profile, const Requester& requester, std::optional<std::uint64_t> lease_for) {
+    thread_->push(Provision{profile, requester, lease_for});
 }
 void Engine::status(std::uint64_t client) {
     thread_->push(AskStatus{client});

@@ -32,6 +32,9 @@ struct EngineEvents {
     std::function<void(const StorePath&, Board::PlanFrame)> complete;  // a PLAN frame
     std::function<void(const StorePath&, const Error&)> failed;
     std::function<void(std::uint64_t client, std::string frame)> answer;  // to all the others
+    // To a client that waits for an environment and was to get a lease; it is told either before anything else.
+    std::function<void(std::uint64_t client, Fd lease)> lease;
+    std::function<void(std::uint64_t client, const Error&)> refused;
 };
 
 class Engine {
@@ -43,8 +46,10 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Ends in exactly one complete() or failed() for the profile; several calls may share it.
-    void provision(const StorePath& profile, const Requester& requester);
+    /// Ends in exactly one complete() or failed() for the profile; several calls may share it. `lease_for`: the client to
+    /// which a lease is given for it. Its user's leases are weighed (user_leased): at once or, where it is not known yet what
+    /// the environment takes, later, it may be refused() instead; then the lease is void.
+    void provision(const StorePath& profile, const Requester& requester, std::optional<std::uint64_t> lease_for = {});
     void status(std::uint64_t client);
     void collect(std::uint64_t client, bool dry_run);
     /// One page of profiles, from the first after `after`.

@@ -212,7 +212,7 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
     }
 
     Board board;
-    Clients clients(std::move(listener), leases, board, metrics, std::move(admins));
+    Clients clients(std::move(listener), config, leases, board, metrics, std::move(admins));
     Result<void> served;
     {
         Engine engine(
@@ -220,11 +220,15 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
             {[&](const StorePath& profile) { clients.pending(profile); },
              [&](const StorePath& profile, Board::PlanFrame plan) { clients.complete(profile, std::move(plan)); },
              [&](const StorePath& profile, const Error& error) { clients.failed(profile, error); },
-             [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); }});
+             [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); },
+             [&](std::uint64_t client, Fd lease) { clients.lease(client, std::move(lease)); },
+             [&](std::uint64_t client, const Error& error) { clients.refused(client, error); }});
         log(Level::info, "ready",
             {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
         served = clients.run(
-            {[&](const StorePath& profile, const Requester& requester) { engine.provision(profile, requester); },
+            {[&](const StorePath& profile, const Requester& requester, std::optional<std::uint64_t> lease_for) {
+                 engine.provision(profile, requester, lease_for);
+             },
              [&](std::uint64_t client) { engine.status(client); },
              [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
              [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },

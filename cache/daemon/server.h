@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct ServerConfig {
     std::chrono::seconds grace{900};         // a closure used this recently is evicted only when nothing else is left
     Mark high_water{90};                     // above it, closures are evicted
     Mark low_water{80};                      // down to here
+    unsigned user_requests = 512;            // of one user that may wait at once
+    std::optional<Mark> user_leased;         // what the environments that one user's jobs hold may take together
     std::string admin_group;                 // may do what root may with senvd; none when empty
     std::string gnu_store = "/gnu/store";    // the node's own: jobs see senvd's store there instead
     bool cover_gnu_store = false;            // also when it is not empty

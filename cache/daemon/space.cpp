@@ -57,6 +57,10 @@ std::vector<std::uint32_t> roots_of(const Stock& stock, const StorePath& profile
     return {};
 }
 
+std::uint64_t share(const Mark& mark, std::uint64_t all) noexcept {
+    return all / 100 * mark.percent + all % 100 * mark.percent / 100;
+}
+
 /// Adds what is held by others than `profile`, and what to do about it.
 Error with_holders(std::string text, const StorePath& profile, const Eviction& all) {
     auto kept = all.kept;
@@ -101,10 +105,13 @@ std::string Mark::text() const {
     return bytes ? human_bytes(*bytes) : std::to_string(percent) + "%";
 }
 
+std::uint64_t bytes_at(const Mark& mark, std::uint64_t all) noexcept {
+    return mark.bytes ? *mark.bytes : share(mark, all);
+}
+
 Room above(const Mark& mark, const Usage& usage) {
-    const auto share = [&](std::uint64_t all) { return all / 100 * mark.percent + all % 100 * mark.percent / 100; };
     const Room used = usage.all - usage.free;
-    const Room most = {share(usage.all.bytes), share(usage.all.inodes)};
+    const Room most = {share(mark, usage.all.bytes), share(mark, usage.all.inodes)};
     Room over = used - most;
     if (mark.bytes) over.bytes = usage.store.bytes - std::min(usage.store.bytes, *mark.bytes);
     return over;

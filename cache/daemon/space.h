@@ -40,6 +40,8 @@ struct Usage {
     Room store;  // what the items take
 };
 
+/// What the mark allows on a file system that has `all` bytes.
+std::uint64_t bytes_at(const Mark& mark, std::uint64_t all) noexcept;
 /// What would have to go to be at the mark; nothing when it is not above.
 Room above(const Mark& mark, const Usage& usage);
 

@@ -54,9 +54,9 @@ std::optional<Lease> parse(std::string_view text) {
 
 }  // namespace
 
-Result<Fd> take_lease(const Fd& dir, const Lease& lease) {
+Result<TakenLease> take_lease(const Fd& dir, const Lease& lease) {
     constexpr std::string_view doing = "cannot make a lease";
-    const std::string id = SENV_TRY(new_id().in(doing));
+    std::string id = SENV_TRY(new_id().in(doing));
     const std::string unfinished = "." + id;
     const auto make = [&]() -> Result<Fd> {
         {
@@ -71,8 +71,15 @@ Result<Fd> take_lease(const Fd& dir, const Lease& lease) {
         return held;
     };
     auto held = make();
-    if (!held) ::unlinkat(dir.get(), unfinished.c_str(), 0);
-    return std::move(held).in(doing);
+    if (!held) {
+        ::unlinkat(dir.get(), unfinished.c_str(), 0);
+        return std::move(held).error().in(doing);
+    }
+    return TakenLease{*std::move(held), std::move(id)};
+}
+
+void drop_lease(const Fd& dir, const std::string& id) noexcept {
+    ::unlinkat(dir.get(), id.c_str(), 0);
 }
 
 Result<std::vector<Lease>> sweep_leases(const Fd& dir) {

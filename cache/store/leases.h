@@ -25,8 +25,14 @@ struct Lease {
     std::uint32_t step = 0;
 };
 
-/// Makes the file and returns the locked descriptor to hand over.
-Result<Fd> take_lease(const Fd& dir, const Lease& lease);
+struct TakenLease {
+    Fd fd;           // locked, to hand over
+    std::string id;  // for drop_lease()
+};
+/// Makes the file.
+Result<TakenLease> take_lease(const Fd& dir, const Lease& lease);
+/// The lease keeps nothing any more, whoever holds it.
+void drop_lease(const Fd& dir, const std::string& id) noexcept;
 
 /// Removes the leases that nobody holds any more; returns the others. A held file that cannot be read keeps its lock but
 /// is not listed: nobody but senvd writes here.

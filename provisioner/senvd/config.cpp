@@ -112,6 +112,13 @@ Setter mark(Mark& into) {
     };
 }
 
+Setter limit(std::optional<Mark>& into) {
+    return [&into](const toml::node& node) -> Result<void> {
+        into.emplace();
+        return mark(*into)(node);
+    };
+}
+
 Setter group(std::string& into) {
     return [&into](const toml::node& node) -> Result<void> {
         const auto value = node.value_exact<std::string>();
@@ -149,6 +156,8 @@ Result<ServerConfig> parse_config(std::string_view text_of_file, const std::stri
         {"grace", seconds(config.grace, 0, 31'536'000)},
         {"high_water", mark(config.high_water)},
         {"low_water", mark(config.low_water)},
+        {"user_requests", number(config.user_requests, 1, 100'000)},
+        {"user_leased", limit(config.user_leased)},
         {"admin_group", group(config.admin_group)},
         {"store", store(config.cover_gnu_store)},
     };

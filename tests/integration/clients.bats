@@ -116,6 +116,67 @@ END
     stop_senvd
 }
 
+@test "user_requests: what is beyond it is refused, for that user only, and only what would have to wait" {
+    publish_closure
+    local warm=$profile first second
+    settings=$'user_requests = 2\nstall_limit = 600'
+    start_senvd
+    run -0 provision "$warm"
+    first=$(make_profile first 1 1) second=$(make_profile second 1 1)
+    rules main "/nar/* stall 1"
+    "$support/ask.py" "$socket" provision "$first" --uid 1000 3>&- >/dev/null 2>&1 &
+    pids+=($!)
+    wait_until waiting 1
+    run -0 ask prefetch "$second" --uid 1000
+    run -1 provision "$first" --uid 1000 --job 7 --lease
+    says "ERROR 5 senvd has 2 requests of uid 1000 waiting on this node, which is the limit for one user" user_requests
+    if [[ $output == *LEASE* ]]; then return 1; fi
+    log_has refused level=warning request=provision job=7 uid=1000 kind=busy
+    run -1 ask prefetch "$first" --uid 1000
+    says "ERROR 5 senvd has 2 requests"
+    run -0 provision "$warm" --uid 1000
+    "$support/ask.py" "$socket" provision "$first" --uid 1001 3>&- >/dev/null 2>&1 &
+    pids+=($!)
+    wait_until waiting 2
+    kill "${pids[-2]}"
+    wait_until waiting 1
+    "$support/ask.py" "$socket" provision "$first" --uid 1000 3>&- >/dev/null 2>&1 &
+    pids+=($!)
+    wait_until waiting 2
+    stop_senvd
+}
+
+waiting() { [[ $(senv status --json | jq "[.fetches[].waiting] | add") -eq $1 ]]; }
+
+@test "user_leased: a step that would make its user's environments take more is refused, also after a restart" {
+    local first second holder
+    first=$(make_profile first 1 400) second=$(make_profile second 1 400)
+    settings='user_leased = "600 KiB"'
+    start_senvd
+    "$support/ask.py" "$socket" provision "$first" --uid 1000 --hold "$root/held" 3>&- >/dev/null &
+    holder=$!
+    pids+=("$holder")
+    wait_until test -e "$root/held"
+    run -1 provision "$second" --uid 1000 --lease --job 8
+    says LEASE "ERROR 5 cannot hold '$second' for uid 1000: it takes" "the limit for one user is 600.0 KiB" user_leased
+    log_has refused level=warning request=provision job=8 uid=1000
+    not_in_store "$second"
+    run -0 provision "$second" --uid 1001 --lease
+    run -0 provision "$first" --uid 1000 --lease
+    says LEASE PLAN
+    stop_senvd
+    start_senvd
+    run -1 provision "$second" --uid 1000 --lease
+    says "ERROR 5 cannot hold '$second'"
+    if [[ $output == *LEASE* ]]; then return 1; fi
+    run -0 provision "$second" --lease    # root itself
+    kill "$holder"
+    wait "$holder" || true
+    run -0 provision "$second" --uid 1000 --lease
+    says LEASE PLAN
+    stop_senvd
+}
+
 @test "progress: at most one event a second, with totals" {
     publish_closure
     rules main "/nar/* drip 3"

@@ -38,7 +38,8 @@ TEST(Clients, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
     const Fd leases = open_file(dir / "leases", O_RDONLY | O_DIRECTORY).value();
     Board board;
     Metrics metrics("test", 0, {});
-    Clients clients(listen_at(socket).value(), leases, board, metrics, std::nullopt);
+    const ServerConfig config;
+    Clients clients(listen_at(socket).value(), config, leases, board, metrics, std::nullopt);
     std::promise<void> stands_still;
     std::promise<void> goes_on;
     ClientActions actions;

@@ -153,9 +153,10 @@ private:
 };
 
 struct Seen {
-    std::string what;  // "pending", "complete", "failed", "answer"
+    std::string what;  // "pending", "complete", "failed", "answer", "lease", "refused"
     std::optional<StorePath> profile;
     std::string text;
+    std::shared_ptr<Fd> lease{};
 };
 
 class EngineTest : public testing::Test {
@@ -182,20 +183,26 @@ protected:
             if (profile.name() == "no-profile") return Error(Kind::corrupt, "it has no manifest");
             return wire::Plan{profile.absolute(), {}};
         };
-        engine =
-            std::make_unique<Engine>(config, "test", *std::move(store), *acl, servers, servers, planner, board, metrics,
-                                     EngineEvents{[this](const StorePath& profile) {
-                                                      seen.push({"pending", profile, ""});
-                                                  },
-                                                  [this](const StorePath& profile, const Board::PlanFrame&) {
-                                                      seen.push({"complete", profile, ""});
-                                                  },
-                                                  [this](const StorePath& profile, const Error& error) {
-                                                      seen.push({"failed", profile, error.what() + "|" + error.hint()});
-                                                  },
-                                                  [this](std::uint64_t, std::string frame) {
-                                                      seen.push({"answer", std::nullopt, std::move(frame)});
-                                                  }});
+        engine = std::make_unique<Engine>(
+            config, "test", *std::move(store), *acl, servers, servers, planner, board, metrics,
+            EngineEvents{[this](const StorePath& profile) {
+                             seen.push({"pending", profile, ""});
+                         },
+                         [this](const StorePath& profile, const Board::PlanFrame&) {
+                             seen.push({"complete", profile, ""});
+                         },
+                         [this](const StorePath& profile, const Error& error) {
+                             seen.push({"failed", profile, error.what() + "|" + error.hint()});
+                         },
+                         [this](std::uint64_t, std::string frame) {
+                             seen.push({"answer", std::nullopt, std::move(frame)});
+                         },
+                         [this](std::uint64_t, Fd lease) {
+                             seen.push({"lease", std::nullopt, "", std::make_shared<Fd>(std::move(lease))});
+                         },
+                         [this](std::uint64_t, const Error& error) {
+                             seen.push({"refused", std::nullopt, error.what() + "|" + error.hint()});
+                         }});
     }
 
     /// The next event that is not "pending".
@@ -660,7 +667,7 @@ TEST_F(EngineTest, EvictsWhatNobodyNeeds) {
     EXPECT_EQ(board.use(p.path(), 1), nullptr);
     EXPECT_NE(board.use(q.path(), 1), nullptr);
     expect_complete(p);
-    held->reset();
+    held->fd.reset();
     EXPECT_THAT(collect(), HasSubstr("\"items\":4"));
     EXPECT_TRUE(fs::is_empty(dir / "state/store"));
     EXPECT_TRUE(fs::is_empty(dir / "state/narinfo"));
@@ -768,6 +775,80 @@ TEST_F(EngineTest, PinsKeepUntilTheyAreTakenBack) {
     EXPECT_THAT(pin(p, false), HasSubstr("\"pinned\":false"));
     EXPECT_THAT(collect(), HasSubstr("\"items\":3"));
     EXPECT_TRUE(fs::is_empty(dir / "state/store"));
+}
+
+class UserLeasedTest : public EngineTest {
+protected:
+    void SetUp() override {
+        EngineTest::SetUp();
+        engine.reset();                             // its thread reads the configuration
+        config.user_leased = Mark{100, 20 * 1024};  // one of these takes 12 KiB, and is guessed at 17 before it is here
+        start();
+        for (const auto& item : {a, b}) servers.give(first, item);
+    }
+    std::shared_ptr<Fd> expect_leased(const MadeItem& profile, std::uint32_t uid) {
+        engine->provision(profile.path(), {uid, 1, 0}, 1);
+        auto event = next();
+        EXPECT_EQ(event.what, "lease") << event.text;
+        EXPECT_EQ(next().what, "complete");
+        return event.lease;
+    }
+    std::size_t leases() const {
+        return sweep_leases(open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value())->size();
+    }
+
+    const MadeItem a = make_item("a-profile");
+    const MadeItem b = make_item("b-profile");
+};
+
+TEST_F(UserLeasedTest, WhatIsHereIsRefusedBeforeThereIsALease) {
+    const auto other = expect_leased(b, 1001);
+    auto held = expect_leased(a, 1000);
+    engine->provision(b.path(), {1000, 2, 0}, 2);
+    EXPECT_THAT(next().text,
+                HasSubstr("cannot hold '" + b.path().absolute() +
+                          "' for uid 1000: it takes 12.0 KiB, what else this user's jobs hold on this node "
+                          "12.0 KiB, and the limit for one user is 20.0 KiB|try again when"));
+    EXPECT_EQ(leases(), 2U);
+    const auto again = expect_leased(a, 1000);  // that is counted once
+    held.reset();
+    start();
+    engine->provision(b.path(), {1000, 2, 0}, 2);
+    EXPECT_EQ(next().what, "refused");
+    again->reset();
+    expect_leased(b, 1000);
+}
+
+TEST_F(UserLeasedTest, WhatIsToComeIsRefusedWhenItsSizeIsKnownAndItsLeaseIsVoid) {
+    const auto held = expect_leased(a, 1000);
+    engine->provision(b.path(), {1000, 2, 0}, 2);
+    const auto lease = next();
+    EXPECT_EQ(lease.what, "lease");
+    EXPECT_THAT(next().text, HasSubstr("cannot hold '" + b.path().absolute() + "' for uid 1000: it takes 16."));
+    EXPECT_EQ(leases(), 1U);
+    engine->status(1);
+    EXPECT_THAT(next().text, HasSubstr("\"fetches\":[]"));
+    EXPECT_EQ(servers.asked("nar " + b.path().base()), 0U);
+}
+
+TEST_F(UserLeasedTest, WhoMayHoldItGetsItAlsoWhenAnotherMayNot) {
+    const auto held = expect_leased(a, 1000);
+    servers.hold(b.path());
+    engine->provision(b.path(), {1001, 3, 0}, 3);
+    EXPECT_EQ(next().what, "lease");
+    servers.await_transfer(b.path());
+    engine->provision(b.path(), {1000, 2, 0}, 2);
+    EXPECT_EQ(next().what, "refused");
+    servers.release();
+    EXPECT_EQ(next().what, "complete");
+}
+
+TEST_F(UserLeasedTest, ALeaseForWhatCannotBeHadIsVoid) {
+    engine->provision(q.path(), {1000, 2, 0}, 2);
+    const auto lease = next();
+    EXPECT_EQ(lease.what, "lease");
+    EXPECT_EQ(next().what, "failed");
+    EXPECT_EQ(leases(), 0U);
 }
 
 TEST_F(EngineTest, ListsPagesOfProfiles) {

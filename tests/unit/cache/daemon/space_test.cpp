@@ -36,6 +36,11 @@ TEST(ParseAmount, RefusesWhatIsNone) {
     }
 }
 
+TEST(BytesAt, AreTheAmountOrTheShare) {
+    EXPECT_EQ(bytes_at(Mark{25, {}}, 1001), 250U);
+    EXPECT_EQ(bytes_at(Mark{25, GiB}, 1001), GiB);
+}
+
 TEST(ParseMark, IsAShareOrAnAmount) {
     EXPECT_EQ(Mark::parse("75%", 90)->percent, 75U);
     EXPECT_FALSE(Mark::parse("75%", 90)->bytes);

@@ -41,9 +41,9 @@ TEST(Leases, AreListedWithWhatTheyAreFor) {
     EXPECT_EQ(live->front().job, 12U);
     EXPECT_EQ(live->front().step, 3U);
     struct stat info = {};
-    ASSERT_EQ(::fstat(held->get(), &info), 0);
+    ASSERT_EQ(::fstat(held->fd.get(), &info), 0);
     EXPECT_EQ(info.st_mode & 07777U, 0600U);
-    EXPECT_EQ(::fcntl(held->get(), F_GETFL) & O_ACCMODE, O_RDONLY);
+    EXPECT_EQ(::fcntl(held->fd.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
 }
 
 TEST(Leases, AreGoneWithTheirDescriptor) {
@@ -56,6 +56,17 @@ TEST(Leases, AreGoneWithTheirDescriptor) {
     EXPECT_EQ(files_in(dir), 0U);
 }
 
+TEST(Leases, ThatWereDroppedKeepNothingAlthoughTheyAreHeld) {
+    const TempDir dir;
+    const auto held = take_lease(dir.fd(), lease());
+    const auto other = take_lease(dir.fd(), lease("q"));
+    ASSERT_THAT(held, IsOk());
+    drop_lease(dir.fd(), held->id);
+    const auto live = sweep_leases(dir.fd());
+    ASSERT_EQ(live->size(), 1U);
+    EXPECT_EQ(live->front().profile, path_of("q"));
+}
+
 TEST(Leases, LiveAsLongAsAnInheritingProcess) {
     const TempDir dir;
     auto held = take_lease(dir.fd(), lease());
@@ -65,7 +76,7 @@ TEST(Leases, LiveAsLongAsAnInheritingProcess) {
         ::pause();
         ::_exit(0);
     }
-    held->reset();
+    held->fd.reset();
     EXPECT_EQ(sweep_leases(dir.fd())->size(), 1U);
     ASSERT_EQ(::kill(holder, SIGKILL), 0);
     ASSERT_EQ(::waitpid(holder, nullptr, 0), holder);
@@ -92,7 +103,7 @@ TEST(Leases, AreNeverSweptBetweenTheirMakingAndTheirUse) {
         const auto held = take_lease(dir.fd(), lease("p" + std::to_string(i)));
         ASSERT_THAT(held, IsOk());
         struct stat info = {};
-        ASSERT_EQ(::fstat(held->get(), &info), 0);
+        ASSERT_EQ(::fstat(held->fd.get(), &info), 0);
         ASSERT_EQ(info.st_nlink, 1U) << "swept while it was held";
     }
     done = true;

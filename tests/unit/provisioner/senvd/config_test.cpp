@@ -25,6 +25,8 @@ TEST(SenvdConfig, NeedsOnlyOrigins) {
     EXPECT_FALSE(config->cover_gnu_store);
     EXPECT_EQ(config->high_water.percent, 90U);
     EXPECT_EQ(config->low_water.percent, 80U);
+    EXPECT_EQ(config->user_requests, 512U);
+    EXPECT_FALSE(config->user_leased);
     EXPECT_EQ(config->admin_group, "");
 }
 
@@ -34,7 +36,8 @@ TEST(SenvdConfig, TakesEveryKey) {
         "\"/s/\"\nsocket = \"/k\"\n"
         "downloads = 3\nfetch_limit = 4\nstall_limit = 5\ngrace = 0\nstore = \"node\"\n"
         "high_water = \"200 GiB\"\nlow_water = \"100 GiB\"\nadmin_group = \"hpc\"\n"
-        "nice = 6\ncpus = \"8,0-2\"\nmetrics_file = \"/m/senvd.prom\"\n",
+        "nice = 6\ncpus = \"8,0-2\"\nmetrics_file = \"/m/senvd.prom\"\n"
+        "user_requests = 7\nuser_leased = \"25%\"\n",
         "senvd.toml");
     ASSERT_THAT(config, IsOk());
     EXPECT_THAT(config->origins, testing::ElementsAre("http://a:8080/x", "https://b", "file:///c/d", "store:///e"));
@@ -52,6 +55,9 @@ TEST(SenvdConfig, TakesEveryKey) {
     EXPECT_EQ(config->nice, 6U);
     EXPECT_THAT(config->cpus, testing::ElementsAre(0, 1, 2, 8));
     EXPECT_EQ(config->metrics_file, "/m/senvd.prom");
+    EXPECT_EQ(config->user_requests, 7U);
+    ASSERT_TRUE(config->user_leased);
+    EXPECT_EQ(config->user_leased->percent, 25U);
 }
 
 struct Bad {
@@ -88,6 +94,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"store = \"host\"", "store: want \"node\""}, Bad{"high_water = 90", "high_water: want a share like"},
                     Bad{"high_water = \"90\"", "high_water: want a share like"},
                     Bad{"low_water = \"0%\"", "low_water: want a share"},
+                    Bad{"user_requests = 0", "user_requests: want a whole number from 1 to 100000"},
+                    Bad{"user_leased = 0", "user_leased: want a share like \"90%\" or an amount like \"200 GiB\""},
                     Bad{"admin_group = 0", "admin_group: want the name of a group"}, Bad{"acl = ", ""}, Bad{"origins = []", ""}));
 
 class SenvdConfigRefusesOrigins : public testing::TestWithParam<const char*> {};
