@@ -22,7 +22,8 @@ constexpr const char* schema = R"(
         added INTEGER NOT NULL,
         durable INTEGER NOT NULL,
         disk INTEGER NOT NULL,          -- bytes; 0: not counted
-        inodes INTEGER NOT NULL
+        inodes INTEGER NOT NULL,
+        damaged INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE profiles (base TEXT PRIMARY KEY, last_use INTEGER NOT NULL) WITHOUT ROWID;
     PRAGMA user_version = 2;
@@ -32,6 +33,7 @@ constexpr const char* from_version_1 = R"(
     BEGIN;
     ALTER TABLE items ADD COLUMN disk INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE items ADD COLUMN inodes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE items ADD COLUMN damaged INTEGER NOT NULL DEFAULT 0;
     PRAGMA user_version = 2;
     COMMIT;
 )";
@@ -131,6 +133,7 @@ Result<ItemRecord> record_of(const Statement& row) {
     record.durable = row.number_at(5) != 0;
     record.room = {static_cast<std::uint64_t>(row.number_at(6)), static_cast<std::uint64_t>(row.number_at(7))};
     if (record.room.bytes == 0) record.room = guessed_room(record.nar_size);
+    record.damaged = row.number_at(8) != 0;
     return record;
 }
 
@@ -142,6 +145,7 @@ struct Catalog::State {
     Statement add;
     Statement remove;
     Statement mark_durable;
+    Statement mark_damaged;
     Statement record_use;
     Statement forget;
 
@@ -152,6 +156,15 @@ struct Catalog::State {
         Result<void> done = body();
         if (done) done = execute(db.get(), "COMMIT", "cannot write the catalog");
         if (!done) (void)execute(db.get(), "ROLLBACK", "");
+        return done;
+    }
+    /// The same, and waits for the disk.
+    template <class F>
+    Result<void> surely(F&& body) {
+        constexpr std::string_view doing = "cannot write the catalog";
+        SENV_TRY(execute(db.get(), "PRAGMA synchronous = FULL", doing));
+        auto done = together(std::forward<F>(body));
+        SENV_TRY(execute(db.get(), "PRAGMA synchronous = NORMAL", doing));
         return done;
     }
 };
@@ -189,18 +202,25 @@ Result<Catalog> Catalog::open(const std::string& file) {
     }
     const auto prepare = [&](const char* sql) { return Statement::prepare(db.get(), sql).in(doing); };
     auto find = SENV_TRY(prepare("SELECT * FROM items WHERE base = ?"));
-    auto add = SENV_TRY(prepare("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+    auto add = SENV_TRY(prepare("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"));
     auto remove = SENV_TRY(prepare("DELETE FROM items WHERE base = ?"));
     auto mark = SENV_TRY(prepare("UPDATE items SET durable = 1 WHERE base = ?"));
+    auto damaged = SENV_TRY(prepare("UPDATE items SET damaged = 1 WHERE base = ?"));
     auto use =
         SENV_TRY(prepare("INSERT INTO profiles VALUES (?, ?) ON CONFLICT (base) DO UPDATE "
                          "SET last_use = max(last_use, excluded.last_use)"));
     auto forget = SENV_TRY(prepare("DELETE FROM profiles WHERE base = ?"));
     return Catalog(std::make_unique<State>(State{std::move(db), std::move(find), std::move(add), std::move(remove),
-                                                 std::move(mark), std::move(use), std::move(forget)}));
+                                                 std::move(mark), std::move(damaged), std::move(use), std::move(forget)}));
 }
 
 Result<std::optional<ItemRecord>> Catalog::find(const StorePath& path) {
+    auto record = SENV_TRY(row(path));
+    if (record && record->damaged) record.reset();
+    return record;
+}
+
+Result<std::optional<ItemRecord>> Catalog::row(const StorePath& path) {
     auto& statement = state_->find.text(1, path.base());
     if (!SENV_TRY(statement.step())) return std::optional<ItemRecord>();
     auto record = record_of(statement);
@@ -222,18 +242,19 @@ Result<void> Catalog::add(const ItemRecord& item) {
         .number(6, item.durable ? 1 : 0)
         .number(7, static_cast<std::int64_t>(item.room.bytes))
         .number(8, static_cast<std::int64_t>(item.room.inodes))
+        .number(9, item.damaged ? 1 : 0)
         .run();
 }
 
 Result<void> Catalog::remove(std::span<const StorePath> paths) {
-    const std::string_view doing = "cannot write the catalog";
-    SENV_TRY(execute(state_->db.get(), "PRAGMA synchronous = FULL", doing));
-    auto removed = state_->together([&]() -> Result<void> {
+    return state_->surely([&]() -> Result<void> {
         for (const auto& path : paths) SENV_TRY(state_->remove.text(1, path.base()).run());
         return {};
     });
-    SENV_TRY(execute(state_->db.get(), "PRAGMA synchronous = NORMAL", doing));
-    return removed;
+}
+
+Result<void> Catalog::mark_damaged(const StorePath& path) {
+    return state_->surely([&] { return state_->mark_damaged.text(1, path.base()).run(); });
 }
 
 Result<void> Catalog::mark_durable(std::span<const StorePath> paths) {

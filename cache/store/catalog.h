@@ -1,9 +1,10 @@
 // catalog.h: what is known about the items in the store.
 //
 // Shape    SQLite, two tables: items (one row per valid item: hash, size, references, when it came, whether the disk surely
-//          has it, what it takes there) and profiles (when a closure was last used). A row in items is what makes an item
-//          valid. Version 2; a database of version 1, which lacks what items take, becomes one when it is opened.
-// Durable  A commit survives the death of the process, not a loss of power (WAL, synchronous=NORMAL), except for remove():
+//          has it, what it takes there, whether it was found damaged) and profiles (when a closure was last used). A row in items is what makes an item
+//          valid, unless it says that the item is damaged: then what is in store/ stays there, but counts as missing. Version 2; a database of version 1, which lacks what items take, becomes one when it is opened.
+// Durable  A commit survives the death of the process, not a loss of power (WAL, synchronous=NORMAL), except for remove() and
+//          mark_damaged():
 //          the answer never waits for the disk. What was lost then is found at the start (store.h).
 // Threads  One thread at a time.
 // Errors   corrupt when the file is no database of ours: it can be made anew from store/ and narinfo/. io.
@@ -32,6 +33,7 @@ struct ItemRecord {
     std::int64_t added = 0;  // seconds since 1970
     bool durable = false;
     Room room{};  // with its narinfo; guessed where it was not counted
+    bool damaged = false;
 };
 
 struct ProfileUse {
@@ -51,12 +53,17 @@ public:
     Catalog(Catalog&&) noexcept;
     Catalog& operator=(Catalog&&) noexcept;
 
+    /// None as well when it is damaged.
     Result<std::optional<ItemRecord>> find(const StorePath& path);
+    Result<std::optional<ItemRecord>> row(const StorePath& path);
     Result<void> add(const ItemRecord& item);
     /// In one transaction. Waits for the disk: a row that came back after a loss of power would vouch for whatever has been
     /// placed under its name since.
     Result<void> remove(std::span<const StorePath> paths);
     Result<void> mark_durable(std::span<const StorePath> paths);
+    /// Until it is added again. Waits for the disk: a row that came back without the mark would vouch for the tree that took
+    /// the damaged one's place.
+    Result<void> mark_damaged(const StorePath& path);
     /// In the order of their paths. `visit` must not use the catalog.
     Result<void> for_each(const std::function<void(ItemRecord)>& visit);
     Result<Totals> totals();

@@ -35,13 +35,19 @@ Result<void> remove_contents(const Fd& dir) {
     return {};
 }
 
-Result<void> move_tree(const Fd& from, const std::string& name, const Fd& to, const std::string& new_name) {
+Result<void> make_movable(const Fd& dir, const std::string& name) {
     const std::string doing = "cannot move '" + name + "'";
     struct stat found = {};
-    if (::fstatat(from.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) return Error::sys(errno, doing);
-    if (S_ISDIR(found.st_mode) && (found.st_mode & 0200U) == 0 && ::fchmodat(from.get(), name.c_str(), 0755, 0) != 0) {
+    if (::fstatat(dir.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) return Error::sys(errno, doing);
+    if (S_ISDIR(found.st_mode) && (found.st_mode & 0200U) == 0 && ::fchmodat(dir.get(), name.c_str(), 0755, 0) != 0) {
         return Error::sys(errno, doing);
     }
+    return {};
+}
+
+Result<void> move_tree(const Fd& from, const std::string& name, const Fd& to, const std::string& new_name) {
+    const std::string doing = "cannot move '" + name + "'";
+    SENV_TRY(make_movable(from, name));
     if (::renameat(from.get(), name.c_str(), to.get(), new_name.c_str()) != 0) return Error::sys(errno, doing);
     return {};
 }

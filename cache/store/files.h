@@ -15,6 +15,8 @@ Result<void> remove_tree(const Fd& parent, const std::string& name);
 /// The same for everything in a directory.
 Result<void> remove_contents(const Fd& dir);
 
+/// Without privileges the kernel moves a directory into another one only when it may be written to.
+Result<void> make_movable(const Fd& dir, const std::string& name);
 /// Renames into another directory of the same file system. Without privileges the kernel refuses that for a directory that
 /// its owner may not write, since its ".." changes: so such a directory gets mode 0755 first.
 Result<void> move_tree(const Fd& from, const std::string& name, const Fd& to, const std::string& new_name);

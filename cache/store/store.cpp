@@ -236,21 +236,24 @@ Result<void> Store::place(const Staging& staging, const Narinfo& narinfo) const 
     const std::string& base = narinfo.path().base();
     const std::string doing = "cannot place '" + base + "' in the store";
     SENV_TRY(replace_file(state_.path + "/narinfo/" + base, narinfo.text(), 0644).in(doing));
-    const auto publish = [&] {
-        return ::renameat2(staging.dir().get(), base.c_str(), state_.store.get(), base.c_str(), RENAME_NOREPLACE) == 0;
+    const auto publish = [&](unsigned flag) {
+        return ::renameat2(staging.dir().get(), base.c_str(), state_.store.get(), base.c_str(), flag) == 0;
     };
-    if (!publish()) {
+    if (!publish(RENAME_NOREPLACE)) {
         if (errno != EEXIST) return Error::sys(errno, doing);
-        // Only items that are not valid are fetched: what is there was placed, and then could not be recorded.
-        const Staging grave = SENV_TRY(new_staging().in(doing));
-        SENV_TRY(move_tree(state_.store, base, grave.dir(), base).in(doing));
-        if (!publish()) return Error::sys(errno, doing);
+        // What is there was placed and then could not be recorded, or is damaged, and jobs may look at it.
+        SENV_TRY(make_movable(state_.store, base).in(doing));
+        if (!publish(RENAME_EXCHANGE)) return Error::sys(errno, doing);
     }
     return close_top_directory(state_.store, base).in(doing);
 }
 
 Result<void> Store::record(const Narinfo& narinfo, const Room& room, std::int64_t now) {
     return catalog_.add(record_of(narinfo, now, room));
+}
+
+Result<void> Store::mark_damaged(const StorePath& path) {
+    return with_reserve([&] { return catalog_.mark_damaged(path); });
 }
 
 void Store::keep_reserve() noexcept {

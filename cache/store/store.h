@@ -65,10 +65,14 @@ public:
 
     /// Unpacks go here.
     Result<Staging> new_staging() const { return Staging::make(state_.staging); }
-    /// Makes the verified tree `staging`/HASH-NAME visible in the store. Not valid yet: record() follows.
+    /// Makes the verified tree `staging`/HASH-NAME visible in the store, in place of what stands there: then the name is never
+    /// missing, and what stood there goes with `staging`. Not valid yet: record() follows.
     Result<void> place(const Staging& staging, const Narinfo& narinfo) const;
     /// `room`: what its tree and its narinfo take.
     Result<void> record(const Narinfo& narinfo, const Room& room, std::int64_t now);
+
+    /// The item counts as missing until it is recorded again. Works on a full disk.
+    Result<void> mark_damaged(const StorePath& path);
 
     /// Makes these items invalid and takes them out of store/, and forgets the uses of these profiles. The files go with the
     /// returned folder. Works on a full disk.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 #include <string>
 
 #include "cache/base/fd.h"
@@ -16,5 +17,9 @@ struct TreeHash {
     std::uint64_t nar_size = 0;
 };
 Result<TreeHash> hash_tree(const Fd& parent, const std::string& name);
+
+/// Whether it is what was signed, with the modes of trees in the store. Errors: corrupt also when it is not, with what
+/// differs; busy when it was stopped.
+Result<void> check_tree(const Fd& parent, const std::string& name, const TreeHash& signed_hash, const std::stop_token& stop);
 
 }  // namespace senv

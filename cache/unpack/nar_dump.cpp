@@ -19,8 +19,8 @@ constexpr std::uint64_t least_entry = 160;  // bytes of nar that an entry of a d
 
 class Dumper {
 public:
-    Dumper(const ByteSink& sink, std::uint64_t max_bytes)
-        : sink_(sink), max_bytes_(max_bytes), buffer_(std::make_unique<std::byte[]>(block)) {}
+    Dumper(const ByteSink& sink, std::uint64_t max_bytes, Modes modes)
+        : sink_(sink), max_bytes_(max_bytes), modes_(modes), buffer_(std::make_unique<std::byte[]>(block)) {}
 
     Result<void> archive(const Fd& parent, const std::string& name) {
         SENV_TRY(str("nix-archive-1"));
@@ -64,6 +64,12 @@ private:
         struct stat found = {};
         if (::fstatat(parent.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
             return Error::sys(errno, "cannot look at '" + name + "'");
+        }
+        if (modes_ == Modes::of_store && !S_ISLNK(found.st_mode)) {
+            const auto mode = found.st_mode & 07777U;
+            if (mode != 0555U && (mode != 0444U || S_ISDIR(found.st_mode))) {
+                return Error(Kind::corrupt, "'" + name + "' has a mode that nothing in the store has");
+            }
         }
         SENV_TRY(str("("));
         SENV_TRY(str("type"));
@@ -132,14 +138,16 @@ private:
 
     const ByteSink& sink_;
     const std::uint64_t max_bytes_;
+    const Modes modes_;
     std::uint64_t given_ = 0;
     std::unique_ptr<std::byte[]> buffer_;
 };
 
 }  // namespace
 
-Result<void> dump_nar(const Fd& parent, const std::string& name, const ByteSink& sink, std::uint64_t max_bytes) {
-    return Dumper(sink, max_bytes).archive(parent, name).in("cannot read the tree '" + name + "'");
+Result<void> dump_nar(const Fd& parent, const std::string& name, const ByteSink& sink, std::uint64_t max_bytes,
+                      Modes modes) {
+    return Dumper(sink, max_bytes, modes).archive(parent, name).in("cannot read the tree '" + name + "'");
 }
 
 }  // namespace senv

@@ -16,8 +16,13 @@
 
 namespace senv {
 
+enum class Modes : unsigned char {
+    any,
+    of_store,  // directories 0555, files 0444 or 0555; others are corrupt
+};
+
 /// `max_bytes`: a nar that is longer is an error, found before much more than that was read.
 Result<void> dump_nar(const Fd& parent, const std::string& name, const ByteSink& sink,
-                      std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max());
+                      std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max(), Modes modes = Modes::any);
 
 }  // namespace senv

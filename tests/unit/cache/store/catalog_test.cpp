@@ -59,6 +59,24 @@ TEST(Catalog, RemovesAndMarks) {
     EXPECT_EQ(left, (std::map<StorePath, bool>{{path_of("b"), true}, {path_of("c"), false}}));
 }
 
+TEST(Catalog, WhatIsDamagedIsNotFoundUntilItIsAddedAgain) {
+    const TempDir dir;
+    const auto item = record("item");
+    {
+        auto catalog = Catalog::open(dir / "db");
+        ASSERT_THAT(catalog, IsOk());
+        ASSERT_THAT(catalog->add(item), IsOk());
+        ASSERT_THAT(catalog->mark_damaged(item.path), IsOk());
+    }
+    auto catalog = Catalog::open(dir / "db");
+    ASSERT_THAT(catalog, IsOk());
+    EXPECT_FALSE(catalog->find(item.path).value());
+    ASSERT_TRUE(catalog->row(item.path).value());
+    EXPECT_TRUE(catalog->row(item.path).value()->damaged);
+    ASSERT_THAT(catalog->add(item), IsOk());
+    EXPECT_TRUE(catalog->find(item.path).value());
+}
+
 TEST(Catalog, LastUsesOnlyMoveForward) {
     const TempDir dir;
     auto catalog = Catalog::open(dir / "db");

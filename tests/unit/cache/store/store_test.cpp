@@ -230,6 +230,22 @@ TEST_F(StoreTest, PlacingOverWhatWasPlacedButNotRecordedReplacesIt) {
     expect_sound(store);
 }
 
+TEST_F(StoreTest, PlacingOverADamagedItemSwapsThem) {
+    Store store = open();
+    add(store, a);
+    ASSERT_THAT(store.mark_damaged(a.path()), IsOk());
+    EXPECT_FALSE(store.catalog().find(a.path()).value());
+    spoil(a);
+    {
+        const Staging staging = stage(store, a);
+        ASSERT_THAT(store.place(staging, a.narinfo), IsOk());
+        EXPECT_THAT(names_in(staging.dir()).value(), ElementsAre(a.path().base()));  // the old one
+    }
+    ASSERT_THAT(store.record(a.narinfo, {8192, 2}, 1000), IsOk());
+    EXPECT_TRUE(store.catalog().find(a.path()).value());
+    expect_sound(store);
+}
+
 TEST_F(StoreTest, EvictedItemsGoAndCanComeBack) {
     Store store = open();
     add(store, a);
