@@ -32,6 +32,18 @@ void Board::offer(const StorePath& profile, PlanFrame plan, std::int64_t now) {
 
 std::vector<ProfileUse> Board::take_uses() {
     const std::lock_guard lock(mutex_);
+    return uses_to_tell();
+}
+
+std::vector<ProfileUse> Board::forget() {
+    const std::lock_guard lock(mutex_);
+    auto uses = uses_to_tell();
+    known_.clear();
+    bytes_ = 0;
+    return uses;
+}
+
+std::vector<ProfileUse> Board::uses_to_tell() {
     std::vector<ProfileUse> uses;
     for (auto& [profile, known] : known_) {
         if (known.told) continue;

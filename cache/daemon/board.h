@@ -47,6 +47,9 @@ public:
     /// Returns those that stayed.
     std::vector<StorePath> retire(std::span<const StorePath> profiles, std::uint64_t moment);
 
+    /// Takes all plans away, so that each next use has to ask. Returns the uses since take_uses().
+    std::vector<ProfileUse> forget();
+
     void set_progress(const StorePath& profile, wire::Progress progress);
     void clear_progress(const StorePath& profile);
     std::optional<wire::Progress> progress(const StorePath& profile) const;
@@ -63,6 +66,8 @@ private:
         std::uint64_t used_at = 0;  // in moments
         bool told = true;           // by take_uses()
     };
+
+    std::vector<ProfileUse> uses_to_tell();
 
     mutable std::mutex mutex_;
     std::uint64_t moment_ = 0;

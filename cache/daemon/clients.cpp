@@ -51,15 +51,16 @@ struct Answer {
     std::uint64_t client;
     std::string frame;
 };
-struct Lent {
+struct Said {  // not the last
     std::uint64_t client;
-    Fd lease;
+    std::string frame;
+    Fd fd;
 };
 struct Refused {
     std::uint64_t client;
     Error error;
 };
-using Event = std::variant<Told, Answer, Lent, Refused>;
+using Event = std::variant<Told, Answer, Said, Refused>;
 
 std::string_view name_of(wire::Type request) noexcept {
     switch (request) {
@@ -362,6 +363,7 @@ private:
             case wire::Type::gc: return collect(client, payload);
             case wire::Type::pin: return pin(client, payload);
             case wire::Type::list: return list(client, payload);
+            case wire::Type::verify: return verify(client, payload);
             default: return false;
         }
     }
@@ -465,6 +467,20 @@ private:
         return true;
     }
 
+    bool verify(Client& client, std::string_view payload) {
+        const auto message = wire::Verify::decode(payload);
+        if (!message) return false;
+        if (!may(client, "verify")) return true;
+        std::vector<StorePath> roots;
+        for (const auto& path : message->paths) {
+            auto root = StorePath::parse_absolute(path);
+            if (!root) return refuse(client, Error(Kind::usage, root.error().what()));
+            roots.push_back(*std::move(root));
+        }
+        actions_->verify(client.id, roots, (message->flags & wire::Verify::flag_repair) != 0);
+        return true;
+    }
+
     bool refuse(Client& client, const Error& error) {
         log_error(Level::warning, "refused", error,
                   {{"request", name_of(client.request)},
@@ -522,9 +538,8 @@ private:
         });
     }
 
-    void tell(Lent& lent) {
-        tell_one(lent.client,
-                 [&](Client& client) { say(client, wire::encode_empty(wire::Type::lease), std::move(lent.lease)); });
+    void tell(Said& said) {
+        tell_one(said.client, [&](Client& client) { say(client, std::move(said.frame), std::move(said.fd)); });
     }
 
     void tell(const Refused& refused) {
@@ -719,7 +734,10 @@ void Clients::answer(std::uint64_t client, std::string frame) {
     loop_->post(Answer{client, std::move(frame)});
 }
 void Clients::lease(std::uint64_t client, Fd lease) {
-    loop_->post(Lent{client, std::move(lease)});
+    loop_->post(Said{client, wire::encode_empty(wire::Type::lease), std::move(lease)});
+}
+void Clients::progress(std::uint64_t client, const wire::Progress& progress) {
+    loop_->post(Said{client, progress.encode(), Fd()});
 }
 void Clients::refused(std::uint64_t client, const Error& error) {
     loop_->post(Refused{client, error});

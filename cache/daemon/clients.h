@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cache/base/fd.h"
 #include "cache/daemon/board.h"
@@ -31,6 +32,7 @@ struct ClientActions {
     std::function<void(std::uint64_t client, bool dry_run)> collect;
     std::function<void(std::uint64_t client, const StorePath&, bool pinned)> pin;
     std::function<void(std::uint64_t client, const std::optional<StorePath>& after)> list;
+    std::function<void(std::uint64_t client, const std::vector<StorePath>& roots, bool repair)> verify;
     std::function<void()> hang_up;  // SIGHUP
 };
 
@@ -55,6 +57,7 @@ public:
     void failed(const StorePath& profile, const Error& error);
     void answer(std::uint64_t client, std::string frame);
     void lease(std::uint64_t client, Fd lease);
+    void progress(std::uint64_t client, const wire::Progress& progress);
     void refused(std::uint64_t client, const Error& error);
 
     /// Serves until SIGTERM or SIGINT, which with SIGHUP must be blocked in all threads. Then tells those who wait.

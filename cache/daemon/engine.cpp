@@ -22,6 +22,7 @@
 #include "cache/fetch/retry.h"
 #include "cache/formats/origin.h"
 #include "cache/store/closure.h"
+#include "cache/store/tree_hash.h"
 
 namespace senv {
 
@@ -73,6 +74,15 @@ struct AskPin {
     StorePath profile;
     bool pinned;
 };
+struct AskVerify {
+    std::uint64_t client;
+    std::vector<StorePath> roots;
+    bool repair;
+};
+struct Checked {
+    StorePath item;
+    Result<void> result;
+};
 struct NarinfoVetted {
     StorePath item;
     std::size_t origin;
@@ -91,8 +101,8 @@ struct Synced {
     Result<void> result;
 };
 struct Removed {};
-using Message =
-    std::variant<Provision, AskStatus, AskCollect, AskList, AskPin, NarinfoVetted, NarFetched, Planned, Synced, Removed>;
+using Message = std::variant<Provision, AskStatus, AskCollect, AskList, AskPin, AskVerify, Checked, NarinfoVetted,
+                             NarFetched, Planned, Synced, Removed>;
 
 struct VetJob {
     std::size_t origin;
@@ -161,12 +171,27 @@ struct Fetch {
     bool waits_for_room = false;
     bool planning = false;
     std::size_t narinfo_bytes = 0;
-    bool is_sure = false;  // somebody wants it who may hold it
+    bool is_sure = false;    // somebody wants it who may hold it
+    bool is_repair = false;  // of this item alone, which is damaged: no plan follows
     std::uint32_t items_done = 0;
     std::uint64_t bytes_done = 0;
     std::uint64_t bytes_total = 0;
     std::uint32_t fetched = 0;
     std::uint64_t fetched_bytes = 0;
+};
+
+/// What verify() is at.
+struct Verification {
+    std::uint64_t client;
+    bool repair;
+    std::vector<StorePath> to_check{};
+    std::optional<StorePath> checking{};
+    bool disturbed = false;  // what is being checked was evicted or replaced meanwhile
+    std::set<StorePath> repairing{};
+    std::uint32_t items = 0;
+    std::uint64_t bytes = 0;  // of all these
+    Deadline next_progress{};
+    Verified result{};
 };
 
 /// A request whose lease may have to go, once it is known what the environment takes.
@@ -251,6 +276,7 @@ public:
                 helpers_.emplace_back([this](const std::stop_token& stop) { vet_until(stop); });
             }
             helpers_.emplace_back([this](const std::stop_token& stop) { keep_until(stop); });
+            helpers_.emplace_back([this](const std::stop_token& stop) { check_until(stop); });
             pool_ = std::make_unique<NarPool>(config_.downloads, store_, nars,
                                               [this](const StorePath& item, FetchResult r) {
                                                   mailbox_.push(NarFetched{item, std::move(r)});
@@ -339,6 +365,16 @@ private:
         }
     }
 
+    void check_until(const std::stop_token& stop) {
+        name_thread("senvd-verifier");
+        while (auto item = checks_.pop(stop)) {
+            auto result = contained([&] {
+                return check_tree(store_.state().store, item->path.base(), {item->nar_hash, item->nar_size}, stop);
+            });
+            mailbox_.push(Checked{item->path, std::move(result)});
+        }
+    }
+
     // --------------------------------------------------------------------------------------------------------- the loop
 
     void run(const std::stop_token& stop) {
@@ -364,6 +400,7 @@ private:
                 end_exhausted();
                 return {};
             });
+            attempt([&] { return end_verification(); });
             attempt([&] { return keep_below_marks(); });
         }
     }
@@ -375,7 +412,7 @@ private:
     }
 
     Deadline next_deadline() const {
-        auto next = Clock::now() + (fetches_.empty() ? milliseconds(idle_period) : progress_period);
+        auto next = Clock::now() + (fetches_.empty() && !verification_ ? milliseconds(idle_period) : progress_period);
         if (look_at_marks_ && removals_ == 0) next = std::min(next, next_marks_);
         if (!not_durable_.empty() && !syncing_) next = std::min(next, last_sync_ + sync_period);
         if (!config_.metrics_file.empty()) next = std::min(next, next_figures_);
@@ -398,6 +435,7 @@ private:
         if (now >= next_progress_) {
             next_progress_ = now + progress_period;
             tell_progress();
+            tell_verifying(now);
             end_overdue(now);
         }
         if (!syncing_ && now >= last_sync_ + sync_period &&
@@ -465,6 +503,7 @@ private:
             fetches_.try_emplace(profile, profile, message.requester, Clock::now(), Clock::now() + config_.fetch_limit);
         Fetch& fetch = entry->second;
         if (is_sure) fetch.is_sure = true;
+        if (fetch.is_repair) extend_repair(fetch, message.requester);
         if (fresh) expand(fetch, {profile});
         if (!fetch.open.empty()) events_.pending(profile);
         return {};
@@ -535,7 +574,7 @@ private:
             fetch.bytes_total += item.vetted->narinfo->nar_size();
             fetch.narinfo_bytes += item.vetted->narinfo->text().size();
             const auto& references = item.vetted->narinfo->references();
-            paths.insert(paths.end(), references.begin(), references.end());
+            if (!fetch.is_repair) paths.insert(paths.end(), references.begin(), references.end());
         }
     }
 
@@ -551,6 +590,8 @@ private:
     Result<void> take(Planned& planned) {
         const auto found = fetches_.find(planned.profile);
         if (found == fetches_.end()) return {};
+        found->second.planning = false;
+        if (!found->second.open.empty()) return {};  // an item was found damaged meanwhile
         if (!planned.frame) {
             fail(planned.profile,
                  std::move(planned.frame).error().in("cannot use '" + planned.profile.absolute() + "'"));
@@ -598,6 +639,11 @@ private:
         const StorePath profile = profile_reference;  // it may be part of what is erased here
         const auto fetch = give_up(profile);
         if (!fetch) return;
+        if (verification_ && verification_->repairing.erase(profile) > 0) {
+            log_error(Level::warning, "not-repaired", error, {{"item", profile.absolute()}});
+            verification_->result.not_repaired.push_back({profile, error.what()});
+        }
+        if (fetch->is_repair) return;
         log_error(Level::error, "failed", error,
                   {{"profile", profile.absolute()}, {"job", fetch->requester.job}, {"step", fetch->requester.step}});
         metrics_.fetch_failed(error.kind());
@@ -974,7 +1020,7 @@ private:
             Fetch& fetch = fetches_.at(profile);
             fetch.bytes_total += item.vetted->narinfo->nar_size() - before;
             fetch.narinfo_bytes += item.vetted->narinfo->text().size();
-            expand(fetch, item.vetted->narinfo->references());
+            if (!fetch.is_repair) expand(fetch, item.vetted->narinfo->references());
         }
         settle(item);
         await_release(item);
@@ -1038,11 +1084,14 @@ private:
     Result<void> placed(std::map<StorePath, Item>::iterator found, const FetchResult& result) {
         Item& item = found->second;
         const Narinfo& narinfo = *item.vetted->narinfo;
-        if (auto recorded = store_.record(narinfo, result.room, now_seconds()); !recorded) {
+        const auto replaced = store_.catalog().row(item.path);
+        auto recorded = replaced ? store_.record(narinfo, result.room, now_seconds()) : Result<void>(replaced.error());
+        if (!recorded) {
             item.fatal = std::move(recorded).error();
             end(item);
             return {};
         }
+        if (*replaced) repaired(**replaced);
         const Requester requester = one_who_wants(item);
         log(Level::info, "fetched",
             {{"item", item.path.absolute()},
@@ -1064,7 +1113,13 @@ private:
             fetch.bytes_done += narinfo.nar_size();
             fetch.fetched += 1;
             fetch.fetched_bytes += narinfo.nar_size();
-            if (fetch.open.empty()) plan(fetch);
+            if (!fetch.open.empty()) continue;
+            if (fetch.is_repair) {
+                board_.clear_progress(profile);
+                fetches_.erase(profile);
+            } else {
+                plan(fetch);
+            }
         }
         items_.erase(found);
         return {};
@@ -1177,6 +1232,9 @@ private:
         stored_ -= gone.room;
         const std::set<StorePath> paths(gone.items.begin(), gone.items.end());
         std::erase_if(not_durable_, [&](const StorePath& path) { return paths.contains(path); });
+        if (verification_ && verification_->checking && paths.contains(*verification_->checking)) {
+            verification_->disturbed = true;
+        }
         ++removals_;
         keeper_.push(RemoveJob{*std::move(round.grave), [this, then = std::move(then)] {
                                    mailbox_.push(Removed{});
@@ -1229,6 +1287,185 @@ private:
         const auto round = collector_.collect({Wish::everything, Wish::everything, true}, running(), Collector::How::dry_run);
         if (!disk || !round) return Error(cause).in("cannot fetch '" + fetch.profile.absolute() + "'");
         return became_full(fetch.profile, cause, need, disk->free, round->eviction);
+    }
+
+    // ------------------------------------------------------------------------------------------------------------ verify
+
+    Result<void> take(const AskVerify& message) {
+        Verification verification{message.client, message.repair};
+        const auto add = [&](const ItemRecord& record) {
+            verification.to_check.push_back(record.path);
+            verification.items += 1;
+            verification.bytes += record.nar_size;
+        };
+        const auto begun = contained([&]() -> Result<void> {
+            if (verification_) {
+                return Error(Kind::busy, "cannot verify: senvd does so already on this node")
+                    .hint("try again when that has ended: senvd's log will say event=verified");
+            }
+            if (message.roots.empty()) return store_.catalog().for_each(add);
+            const auto reached = SENV_TRY(
+                closure_of(message.roots, [&](const StorePath& path) { return store_.catalog().row(path); }));
+            for (const auto& root : message.roots) {
+                if (reached.valid.contains(root)) continue;
+                return Error(Kind::missing, "cannot verify '" + root.absolute() + "': it is not on this node");
+            }
+            for (const auto& path : reached.valid) add(*SENV_TRY(store_.catalog().row(path)));
+            return {};
+        });
+        if (!begun) {
+            answer(message.client, "verify", [&]() -> Result<std::string> { return begun.error(); });
+            return {};
+        }
+        verification_ = std::move(verification);
+        check_next();
+        return {};
+    }
+
+    void check_next() {
+        Verification& verification = *verification_;
+        while (!verification.checking && !verification.to_check.empty()) {
+            const StorePath path = std::move(verification.to_check.back());
+            verification.to_check.pop_back();
+            const auto record = store_.catalog().row(path);
+            if (!record) {
+                verification.result.not_repaired.push_back({path, record.error().what()});
+            } else if (*record && (*record)->damaged) {
+                found_damaged(path, Error(Kind::corrupt, "it was found damaged before"));
+            } else if (*record) {
+                verification.checking = path;
+                checks_.push(**record);
+            }
+        }
+    }
+
+    Result<void> take(const Checked& message) {
+        if (!verification_) return Error(Kind::bug, "an item was checked that nobody asked for");
+        verification_->checking.reset();
+        const bool disturbed = std::exchange(verification_->disturbed, false);
+        const auto judged = contained([&]() -> Result<void> {
+            const auto record = SENV_TRY(store_.catalog().row(message.item));
+            if (!record) return {};  // evicted
+            if (disturbed) {
+                verification_->to_check.push_back(message.item);
+                return {};
+            }
+            verification_->result.checked += 1;
+            verification_->result.bytes += record->nar_size;
+            if (message.result) return {};
+            log_error(Level::warning, "damaged", message.result.error(), {{"item", message.item.absolute()}});
+            metrics_.item_damaged();
+            SENV_TRY(condemn(*record));
+            found_damaged(message.item, message.result.error());
+            return {};
+        });
+        if (!judged) verification_->result.not_repaired.push_back({message.item, judged.error().what()});
+        check_next();
+        return {};
+    }
+
+    /// From here on nobody gets the item as complete.
+    Result<void> condemn(const ItemRecord& record) {
+        SENV_TRY(store_.mark_damaged(record.path));
+        SENV_TRY(store_.catalog().record_uses(board_.forget()));  // which plans stand on it takes longer to find out
+        for (auto& [profile, fetch] : fetches_) {
+            if (fetch.open.contains(record.path) || fetch.seen.erase(record.path) == 0) continue;
+            fetch.items_done -= 1;
+            fetch.bytes_done -= record.nar_size;
+            fetch.bytes_total -= record.nar_size;
+            expand(fetch, {record.path});
+        }
+        return {};
+    }
+
+    void found_damaged(const StorePath& path, const Error& why) {
+        Verification& verification = *verification_;
+        verification.result.damaged.push_back({path, why.what()});
+        if (!verification.repair) return;
+        verification.repairing.insert(path);
+        const auto now = Clock::now();
+        const auto [entry, fresh] = fetches_.try_emplace(path, path, Requester(), now, now + config_.fetch_limit);
+        entry->second.is_sure = true;
+        if (!fresh) return;  // a job wants the item, and more
+        entry->second.is_repair = true;
+        expand(entry->second, {path});
+    }
+
+    /// A job wants all that the item reaches.
+    void extend_repair(Fetch& fetch, const Requester& requester) {
+        fetch.is_repair = false;
+        fetch.requester = requester;
+        fetch.begun = Clock::now();
+        fetch.deadline = fetch.begun + config_.fetch_limit;
+        const Item& item = items_.at(fetch.profile);
+        if (item.vetted) expand(fetch, item.vetted->narinfo->references());
+    }
+
+    /// What `before` says has come anew.
+    void repaired(const ItemRecord& before) {
+        totals_.items -= 1;
+        totals_.bytes -= before.nar_size;
+        stored_ -= before.room;
+        log(Level::info, "repaired", {{"item", before.path.absolute()}});
+        metrics_.item_repaired();
+        if (!verification_) return;
+        if (verification_->checking == before.path) verification_->disturbed = true;
+        if (verification_->repairing.erase(before.path) > 0) verification_->result.repaired.push_back(before.path);
+    }
+
+    void tell_verifying(Deadline now) {
+        if (!verification_ || now < verification_->next_progress) return;
+        verification_->next_progress = now + seconds(1);
+        wire::Progress progress;
+        progress.items_done = static_cast<std::uint32_t>(verification_->result.checked);
+        progress.items_total = verification_->items;
+        progress.bytes_done = verification_->result.bytes;
+        progress.bytes_total = verification_->bytes;
+        if (verification_->checking) {
+            progress.what = "checking " + verification_->checking->base();
+        } else {
+            progress.what = "fetching what is damaged: " + std::to_string(verification_->repairing.size()) + " to come";
+        }
+        events_.progress(verification_->client, progress);
+    }
+
+    Result<void> end_verification() {
+        if (!verification_ || verification_->checking || !verification_->to_check.empty() ||
+            !verification_->repairing.empty()) {
+            return {};
+        }
+        const Verification ended = *std::exchange(verification_, std::nullopt);
+        const Verified& result = ended.result;
+        log(Level::info, "verified",
+            {{"checked", result.checked},
+             {"bytes", result.bytes},
+             {"damaged", result.damaged.size()},
+             {"repaired", result.repaired.size()}});
+        answer(ended.client, "verify", [&]() -> Result<std::string> { return to_json(result); });
+        return ended.repair ? evict_damaged(result.not_repaired) : Result<void>();
+    }
+
+    /// The store holds what was verified; what cannot be repaired stays only where a job or an administrator needs it.
+    Result<void> evict_damaged(const std::vector<Verified::Flaw>& flaws) {
+        if (flaws.empty()) return {};
+        std::vector<StorePath> roots(store_.pins().begin(), store_.pins().end());
+        for (auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) roots.push_back(std::move(lease.profile));
+        const auto row = [&](const StorePath& path) { return store_.catalog().row(path); };
+        const auto needed = SENV_TRY(closure_of(roots, row)).valid;
+        const auto fetching = running().items;
+        Collector::Round round;
+        for (const auto& flaw : flaws) {
+            if (needed.contains(flaw.item) || fetching.contains(flaw.item)) continue;
+            const auto record = SENV_TRY(row(flaw.item));
+            if (!record || !record->damaged) continue;
+            round.eviction.items.push_back(flaw.item);
+            round.eviction.nar_bytes += record->nar_size;
+            round.eviction.room += record->room;
+        }
+        if (round.eviction.items.empty()) return {};
+        round.grave.emplace(SENV_TRY(store_.evict(round.eviction.items)));
+        bury(std::move(round), "damaged, and no origin gives it", nullptr);
+        return {};
     }
 
     // --------------------------------------------------------------------------------------------------- other requests
@@ -1381,6 +1618,7 @@ private:
     std::set<StorePath> exhausted_;       // items that end at the end of this message
     std::set<StorePath> released_;        // closures that may fetch, at the end of this message
     std::map<StorePath, Error> refused_;  // closures that end at the end of this message
+    std::optional<Verification> verification_;
     Collector collector_;
     Room stored_;                // what the items take
     unsigned removals_ = 0;      // under way
@@ -1402,6 +1640,7 @@ private:
     std::shared_ptr<Mailbox<VetJob>> vetting_ = std::make_shared<Mailbox<VetJob>>();
     Mailbox<StorePath> plans_;
     Mailbox<KeeperJob> keeper_;
+    Mailbox<ItemRecord> checks_;
     std::vector<std::jthread> helpers_;
     std::unique_ptr<NarPool> pool_;
     std::jthread main_;
@@ -1428,6 +1667,9 @@ void Engine::list(std::uint64_t client, const std::optional<StorePath>& after) {
 }
 void Engine::pin(std::uint64_t client, const StorePath& profile, bool pinned) {
     thread_->push(AskPin{client, profile, pinned});
+}
+void Engine::verify(std::uint64_t client, std::vector<StorePath> roots, bool repair) {
+    thread_->push(AskVerify{client, std::move(roots), repair});
 }
 
 }  // namespace senv

@@ -3,11 +3,11 @@
 // Shape    One thread owns all of it (the catalog, the closures being fetched, their items) and takes one message after the
 //          other; so nothing in it needs a lock, an item is asked for and fetched once however many closures want it, and
 //          evicting cannot meet a fetch halfway. What takes long is done elsewhere and answers by a message: narinfos and
-//          nars (cache/fetch), checking signatures, making plans, removing trees, waiting for the disk.
+//          nars (cache/fetch), checking signatures, making plans, removing trees, hashing them, waiting for the disk.
 // Life     A closure: its narinfos are asked for, breadth-first. When all are known, or said to come soon, its items are
 //          fetched, largest first, as soon as there is room for them, perhaps after evicting others; else it ends before
 //          anything was fetched. When all are valid, the plan is made. The first item that nobody can give ends it; what was
-//          placed stays. How an item goes from origin to origin until one gives all of it: walk.h, origin_state.h.
+//          placed stays. An item that verify() finds damaged counts as missing from then on, and is fetched anew. How an item goes from origin to origin until one gives all of it: walk.h, origin_state.h.
 // Threads  The public functions may be called from any.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cache/daemon/acl_file.h"
 #include "cache/daemon/board.h"
@@ -35,6 +36,7 @@ struct EngineEvents {
     // To a client that waits for an environment and was to get a lease; it is told either before anything else.
     std::function<void(std::uint64_t client, Fd lease)> lease;
     std::function<void(std::uint64_t client, const Error&)> refused;
+    std::function<void(std::uint64_t client, const wire::Progress&)> progress;  // of verify(), at most one a second
 };
 
 class Engine {
@@ -55,6 +57,9 @@ public:
     /// One page of profiles, from the first after `after`.
     void list(std::uint64_t client, const std::optional<StorePath>& after);
     void pin(std::uint64_t client, const StorePath& profile, bool pinned);
+    /// Hashes all that `roots` reach, or everything when there are none. `repair`: fetches anew what is damaged; what nobody can give and no
+    /// lease or pin needs goes. One at a time.
+    void verify(std::uint64_t client, std::vector<StorePath> roots, bool repair);
 
 private:
     class Thread;

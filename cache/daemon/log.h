@@ -27,6 +27,10 @@
 //     info    evicted          profiles items bytes disk_bytes why
 //     info    pinned           profile
 //     info    unpinned         profile
+//     warning damaged          item + error                      it is not as signed: it counts as missing
+//     info    repaired         item                              it came anew
+//     warning not-repaired     item + error
+//     info    verified         checked bytes damaged repaired
 //     warning sync             + error                           tried again
 //   senvd
 //     info    starting         version state_dir downloads nice cpus

@@ -183,6 +183,8 @@ std::string Metrics::text() const {
 
     page.single("senvd_evicted_items_total", "counter", read(evicted_items_), "Items that were evicted.");
     page.single("senvd_evicted_nar_bytes_total", "counter", read(evicted_bytes_), "Their bytes, as nar.");
+    page.single("senvd_damaged_items_total", "counter", read(damaged_items_), "Items that were found damaged.");
+    page.single("senvd_repaired_items_total", "counter", read(repaired_items_), "Damaged items that came anew.");
     const auto there = [&] {
         const std::lock_guard lock(stored_mutex_);
         return stored_;

@@ -89,6 +89,8 @@ public:
     void fetch_failed(Kind why) noexcept { add(failures_, why); }
 
     void evicted(std::uint64_t items, std::uint64_t bytes) noexcept;
+    void item_damaged() noexcept { add(damaged_items_); }
+    void item_repaired() noexcept { add(repaired_items_); }
     /// Not for the warm path: it takes a lock, for as long as it takes to copy them.
     void stored(const StoreFigures& figures);
 
@@ -131,6 +133,8 @@ private:
     Counter fetches_{0};
     Counter evicted_items_{0};
     Counter evicted_bytes_{0};
+    Counter damaged_items_{0};
+    Counter repaired_items_{0};
     mutable std::mutex stored_mutex_;
     std::optional<StoreFigures> stored_;
 };

@@ -106,6 +106,15 @@ std::string to_json(const List& list) {
     return text_of(json);
 }
 
+std::string to_json(const Verified& verified) {
+    const auto flaw = [](const Verified::Flaw& one) { return Json{{"item", one.item.absolute()}, {"why", one.why}}; };
+    Json json = {{"checked", verified.checked}, {"bytes", verified.bytes}};
+    list(json, "damaged", verified.damaged, flaw);
+    list(json, "repaired", verified.repaired, [](const StorePath& item) { return Json(item.absolute()); });
+    list(json, "not_repaired", verified.not_repaired, flaw);
+    return text_of(json);
+}
+
 std::string pin_to_json(const StorePath& profile, bool pinned) {
     return text_of({{"profile", profile.absolute()}, {"pinned", pinned}});
 }

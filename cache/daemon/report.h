@@ -8,6 +8,7 @@
 //          LIST: {profiles: [{profile, items, bytes, disk_bytes, last_use, pinned, leases, complete}], next: PROFILE or null}.
 //          GC: {dry_run, evicted: [PROFILE], items, bytes, disk_bytes, inodes, kept: [{profile, why, disk_bytes}]}, the largest
 //          kept first. PIN: {profile, pinned}.
+//          VERIFY: {checked, bytes, damaged: [{item, why}], repaired: [ITEM], not_repaired: [{item, why}]}.
 // Limits   A list ends after `most_listed` entries or `most_list_bytes`, so that a reply stays within the protocol's limit;
 //          then a field "more_NAME" counts the rest.
 #pragma once
@@ -80,9 +81,23 @@ struct List {
     std::optional<StorePath> next;  // ask for what comes after it
 };
 
+/// Of the items that were looked at, as far as repairs were asked for.
+struct Verified {
+    struct Flaw {
+        StorePath item;
+        std::string why;
+    };
+    std::uint64_t checked = 0;
+    std::uint64_t bytes = 0;  // of nar
+    std::vector<Flaw> damaged;
+    std::vector<StorePath> repaired;
+    std::vector<Flaw> not_repaired;
+};
+
 std::string to_json(const Status& status);
 std::string to_json(const Eviction& eviction, bool dry_run);
 std::string to_json(const List& list);
+std::string to_json(const Verified& verified);
 std::string pin_to_json(const StorePath& profile, bool pinned);
 
 }  // namespace senv

@@ -222,7 +222,8 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
              [&](const StorePath& profile, const Error& error) { clients.failed(profile, error); },
              [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); },
              [&](std::uint64_t client, Fd lease) { clients.lease(client, std::move(lease)); },
-             [&](std::uint64_t client, const Error& error) { clients.refused(client, error); }});
+             [&](std::uint64_t client, const Error& error) { clients.refused(client, error); },
+             [&](std::uint64_t client, const wire::Progress& progress) { clients.progress(client, progress); }});
         log(Level::info, "ready",
             {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
         served = clients.run(
@@ -233,6 +234,9 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
              [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
              [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },
              [&](std::uint64_t client, const std::optional<StorePath>& after) { engine.list(client, after); },
+             [&](std::uint64_t client, const std::vector<StorePath>& roots, bool repair) {
+                 engine.verify(client, roots, repair);
+             },
              [&] { load_acl(acl); }});
         (void)::unlink(config.socket.c_str());
         log(Level::info, "stopping", {});

@@ -3,8 +3,8 @@
 // Needs    An unprivileged user. Refuses to start as root, with GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES set, with a state
 //          folder that others may write to, or on a node that has a Guix store of its own, unless that is to be covered.
 // Threads  One for the clients (epoll), a bounded pool for fetching. A request whose closure is complete never waits for a
-//          download, nor for a lock that a download holds. What fetches, checks signatures, unpacks and removes is nicer than
-//          the threads that answer.
+//          download, nor for a lock that a download holds. What fetches, checks signatures, unpacks, verifies and removes is
+//          nicer than the threads that answer.
 #pragma once
 
 #include <chrono>
@@ -36,7 +36,7 @@ struct ServerConfig {
     std::string admin_group;                 // may do what root may with senvd; none when empty
     std::string gnu_store = "/gnu/store";    // the node's own: jobs see senvd's store there instead
     bool cover_gnu_store = false;            // also when it is not empty
-    unsigned nice = 10;                      // levels; of the threads that fetch, check, unpack and remove
+    unsigned nice = 10;                      // levels; of the threads that fetch, check, unpack, verify and remove
     std::vector<unsigned> cpus;              // that senvd runs on; none: as it was started
     std::string metrics_file;                // figures for Prometheus; none when empty
 };

@@ -38,7 +38,6 @@ constexpr const char* from_version_1 = R"(
     COMMIT;
 )";
 
-
 struct DbCloser {
     void operator()(sqlite3* db) const noexcept { ::sqlite3_close_v2(db); }
 };
@@ -210,8 +209,9 @@ Result<Catalog> Catalog::open(const std::string& file) {
         SENV_TRY(prepare("INSERT INTO profiles VALUES (?, ?) ON CONFLICT (base) DO UPDATE "
                          "SET last_use = max(last_use, excluded.last_use)"));
     auto forget = SENV_TRY(prepare("DELETE FROM profiles WHERE base = ?"));
-    return Catalog(std::make_unique<State>(State{std::move(db), std::move(find), std::move(add), std::move(remove),
-                                                 std::move(mark), std::move(damaged), std::move(use), std::move(forget)}));
+    return Catalog(
+        std::make_unique<State>(State{std::move(db), std::move(find), std::move(add), std::move(remove),
+                                      std::move(mark), std::move(damaged), std::move(use), std::move(forget)}));
 }
 
 Result<std::optional<ItemRecord>> Catalog::find(const StorePath& path) {

@@ -20,6 +20,7 @@ Result<TreeHash> hash_tree(const Fd& parent, const std::string& name);
 
 /// Whether it is what was signed, with the modes of trees in the store. Errors: corrupt also when it is not, with what
 /// differs; busy when it was stopped.
-Result<void> check_tree(const Fd& parent, const std::string& name, const TreeHash& signed_hash, const std::stop_token& stop);
+Result<void> check_tree(const Fd& parent, const std::string& name, const TreeHash& signed_hash,
+                        const std::stop_token& stop);
 
 }  // namespace senv

@@ -75,13 +75,18 @@ Result<List> List::decode(std::string_view payload) {
 }
 
 std::string Verify::encode() const {
-    return Writer(Type::verify).str(profile).u32(flags).finish();
+    Writer out(Type::verify);
+    out.u32(static_cast<std::uint32_t>(paths.size()));
+    for (const auto& path : paths) out.str(path);
+    return out.u32(flags).finish();
 }
 
 Result<Verify> Verify::decode(std::string_view payload) {
     Reader in(payload);
     Verify message;
-    message.profile = SENV_TRY(in.str("profile", max_path_bytes));
+    const auto count = SENV_TRY(in.u32("paths"));
+    if (count > max_list) return Error(Kind::corrupt, "the request has too many paths");
+    for (std::uint32_t i = 0; i < count; ++i) message.paths.push_back(SENV_TRY(in.str("path", max_path_bytes)));
     message.flags = SENV_TRY(in.u32("flags"));
     if ((message.flags & ~flag_repair) != 0) return Error(Kind::corrupt, "unknown flags in a request");
     SENV_TRY(in.end());

@@ -72,7 +72,7 @@ struct List {
 struct Verify {
     static constexpr std::uint32_t flag_repair = 1;
 
-    std::string profile;  // absolute, or empty: everything
+    std::vector<std::string> paths;  // absolute, with all that they need; none: everything
     std::uint32_t flags = 0;
 
     std::string encode() const;

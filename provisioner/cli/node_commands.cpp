@@ -8,6 +8,7 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "cache/base/text.h"
 #include "cache/wire/client.h"
@@ -23,6 +24,7 @@ using std::chrono::seconds;
 
 constexpr seconds answer_limit{30};
 constexpr seconds gc_limit{3600};       // removing files takes its time
+constexpr seconds verify_limit{7 * 86'400};
 constexpr seconds fetch_limit{90'000};  // above the longest that senvd can be configured to
 
 struct Options {
@@ -31,6 +33,7 @@ struct Options {
     bool dry_run = false;
     bool quiet = false;
     std::string profile;  // or, for fetch, a lock
+    std::vector<std::string> paths;
 };
 
 Result<wire::Connection> ask(const Options& options, const std::string& frame) {
@@ -267,6 +270,56 @@ Result<int> fetch(const Options& options) {
     }
 }
 
+/// Exit status 1 when something stays damaged.
+Result<int> print_verified(const std::string& text, bool as_json) {
+    const Json json = SENV_TRY(read_json(text));
+    const auto size_of = [&](const std::string& list) {
+        return json.at(list).size() + json.value("more_" + list, std::uint64_t{0});
+    };
+    const int status = size_of("not_repaired") == 0 && size_of("repaired") == size_of("damaged") ? 0 : 1;
+    std::string out = text + "\n";
+    if (!as_json) {
+        out.clear();
+        const auto show = [&](const std::string& list, const std::string& verb) {
+            for (const auto& one : json.at(list)) {
+                const bool has_why = one.is_object();
+                const Json& item = has_why ? one.at("item") : one;
+                out += verb + item.get<std::string>() + (has_why ? ": " + one.at("why").get<std::string>() : "") + "\n";
+            }
+            const auto left = json.value("more_" + list, std::uint64_t{0});
+            if (left > 0) out += verb + count(left, "more item") + "\n";
+        };
+        show("damaged", "damaged ");
+        show("repaired", "repaired ");
+        show("not_repaired", "not repaired ");
+        out += "checked " + count(number(json, "checked"), "item") + ", " + human_bytes(number(json, "bytes")) + "; " +
+               std::to_string(size_of("damaged")) + " damaged, " + std::to_string(size_of("repaired")) + " repaired\n";
+    }
+    SENV_TRY(print(out));
+    return status;
+}
+
+Result<int> verify(const Options& options) {
+    wire::Verify request{{}, wire::Verify::flag_repair};
+    for (const auto& path : options.paths) request.paths.push_back(SENV_TRY(profile_of(path)));
+    const std::string frame = request.encode();
+    if (frame.size() > wire::header_bytes + wire::max_request_bytes) {
+        return Error(Kind::usage, "cannot verify so many items at once").hint("name fewer of them, or none: then all are verified");
+    }
+    auto connection = SENV_TRY(ask(options, frame));
+    const auto deadline = Clock::now() + verify_limit;
+    ProgressLine line(options.quiet);
+    for (;;) {
+        const auto reply = SENV_TRY(connection.receive(deadline));
+        switch (reply.type) {
+            case wire::Type::progress: line.show(SENV_TRY(wire::Progress::decode(reply.payload))); break;
+            case wire::Type::text: return print_verified(SENV_TRY(wire::decode_text(reply.payload)), options.json);
+            case wire::Type::error: return wire::decode_error(reply.payload);
+            default: return Error(Kind::corrupt, "senvd answered something else than was asked");
+        }
+    }
+}
+
 CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, const std::shared_ptr<Options>& options,
               Result<int> (*run)(const Options&), Action& action) {
     CLI::App* command = app.add_subcommand(name, what);
@@ -298,6 +351,16 @@ void add_node_commands(CLI::App& app, Action& action) {
 
     CLI::App* all = add(app, "list", "The profiles on this node, with their sizes and uses", options, &list, action);
     all->add_flag("--json", options->json, "Print all of them as one JSON object");
+
+    CLI::App* check = add(app, "verify",
+                          "Compare what is on this node with what was signed, and repair it (for root and "
+                          "admin_group)",
+                          options, &verify, action);
+    check->add_option("PATH", options->paths,
+                      "Only these profiles or items and what they need: /gnu/store/…, or a file that `senv lock` wrote");
+    check->add_flag("-q,--quiet", options->quiet, "Show no progress");
+    check->add_flag("--json", options->json, "Print senvd's answer as it is");
+    check->footer("Exit status: 0 all is whole, 1 something is damaged and could not be repaired.");
 
     CLI::App* warm = add(app, "fetch", "Bring a profile and all it needs to this node", options, &fetch, action);
     warm->add_option("PROFILE", options->profile, "/gnu/store/…-profile, or a file that `senv lock` wrote")->required();

@@ -20,7 +20,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock export status list gc pin unpin fetch /etc/senv/senv.toml \
+    says resolve lock export status list gc pin unpin verify fetch /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -C,--channels -v,--verbose --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -C,--channels -v,--verbose -o,--output -- senv lock
@@ -34,6 +34,8 @@ helps() {
     says PROFILE
     helps --socket --json -- senv unpin
     says PROFILE
+    helps --socket -q,--quiet --json -- senv verify
+    says PATH "Exit status: 0 all is whole, 1 something is damaged"
     helps --socket -q,--quiet --json -- senv fetch
     says PROFILE "senv lock"
 }

@@ -13,14 +13,14 @@ as() {
 }
 senv_as() { as "$1" "$2" "$build/provisioner/cli/senv" "${@:3}" --socket "$socket"; }
 
-@test "gc and pins are for root, senvd's own user and nobody else, reading and fetching for all" {
+@test "gc, pins and verify are for root, senvd's own user and nobody else, reading and fetching for all" {
     publish_closure
     start_senvd
     run -0 senv_as 64002 "" fetch "$profile"
     run -0 senv_as 64002 "" status
     run -0 senv_as 64002 "" list
     local command
-    for command in gc "pin $profile" "unpin $profile"; do
+    for command in gc "pin $profile" "unpin $profile" verify; do
         run -1 senv_as 64002 4,27 $command
         says "only root and senvd's own user may" "admin_group"
     done

@@ -118,7 +118,9 @@ def main():
     elif options.request == "list":
         request = frame(6, string(options.argument))
     elif options.request in ("verify", "repair"):
-        request = frame(7, string(options.argument) + struct.pack("<I", options.request == "repair"))
+        paths = [options.argument] if options.argument else []
+        request = frame(7, struct.pack("<I", len(paths)) + b"".join(map(string, paths)) +
+                        struct.pack("<I", options.request == "repair"))
     else:
         request = {"status": frame(3), "gc": frame(4, struct.pack("<I", 0)), "gc-dry-run": frame(4, struct.pack("<I", 1))}[
             options.request]

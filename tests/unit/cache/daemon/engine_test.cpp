@@ -4,11 +4,13 @@
 
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
 #include <thread>
 
 #include "cache/daemon/mailbox.h"
+#include "cache/store/tree_hash.h"
 #include "cache/verify/signature.h"
 #include "tests/support/items.h"
 #include "tests/support/matchers.h"
@@ -202,7 +204,8 @@ protected:
                          },
                          [this](std::uint64_t, const Error& error) {
                              seen.push({"refused", std::nullopt, error.what() + "|" + error.hint()});
-                         }});
+                         },
+                         [](std::uint64_t, const wire::Progress&) {}});
     }
 
     /// The next event that is not "pending".
@@ -260,6 +263,22 @@ protected:
     std::string collect(bool dry_run = false) {
         engine->collect(1, dry_run);
         return next().text.substr(12);  // the frame's header and the text's length
+    }
+    std::string verify(bool repair = true, const std::vector<StorePath>& roots = {}) {
+        engine->verify(1, roots, repair);
+        return next().text.substr(12);
+    }
+    /// Another byte in its file.
+    void spoil(const MadeItem& item) const {
+        const std::string file = dir / ("state/store/" + item.path().base() + "/text");
+        fs::permissions(file, fs::perms(0644));
+        std::ofstream(file) << "TEXT";
+        fs::permissions(file, fs::perms(0444));
+    }
+    bool is_whole(const MadeItem& item) const {
+        const Fd store = open_file(dir / "state/store", O_RDONLY | O_DIRECTORY).value();
+        const auto found = hash_tree(store, item.path().base());
+        return found && found->hash == item.narinfo.nar_hash();
     }
 
     const MadeItem lib = make_item("lib");
@@ -903,6 +922,118 @@ TEST_F(EngineTest, StatusSaysWhatIsFetchedFromWhereAndForWhom) {
     EXPECT_THAT(text, HasSubstr("\"high_water\":\"90%\",\"low_water\":\"80%\",\"evicting\":false,\"pins\":0}}"));
     servers.release();
     EXPECT_EQ(next().what, "complete");
+}
+
+TEST_F(EngineTest, VerifyFindsNothingWhereAllIsWhole) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    EXPECT_EQ(verify(), R"({"checked":0,"bytes":0,"damaged":[],"repaired":[],"not_repaired":[]})");
+    expect_complete(p);
+    const auto bytes = std::to_string(lib.nar.size() + tool.nar.size() + p.nar.size());
+    EXPECT_EQ(verify(), "{\"checked\":3,\"bytes\":" + bytes + R"(,"damaged":[],"repaired":[],"not_repaired":[]})");
+    EXPECT_THAT(verify(true, {tool.path(), lib.path()}), HasSubstr("{\"checked\":2,"));
+    EXPECT_THAT(verify(true, {tool.path(), q.path()}),
+                HasSubstr("cannot verify '" + q.path().absolute() + "': it is not on this node"));
+    EXPECT_NE(board.use(p.path(), 1), nullptr);
+}
+
+TEST_F(EngineTest, VerifyRepairsInPlaceWhatIsDamagedAlsoWhereItIsLeased) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    const auto held = take_lease(leases, {p.path(), 1, 12, 0});
+    expect_complete(p);
+    spoil(tool);
+    EXPECT_THAT(verify(), AllOf(HasSubstr("\"damaged\":[{\"item\":\"" + tool.path().absolute() + "\",\"why\":\""),
+                                HasSubstr("\"repaired\":[\"" + tool.path().absolute() + "\"],\"not_repaired\":[]")));
+    EXPECT_TRUE(is_whole(tool));
+    EXPECT_EQ(servers.asked("nar " + tool.path().base()), 2U);
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 1U);
+    EXPECT_EQ(board.use(p.path(), 1), nullptr);  // its plan was made of what was damaged
+    expect_complete(p);
+    EXPECT_EQ(figure("senvd_damaged_items_total"), "1");
+    EXPECT_EQ(figure("senvd_repaired_items_total"), "1");
+    engine->status(1);
+    EXPECT_THAT(next().text,
+                HasSubstr("\"items\":3,\"bytes\":" + std::to_string(lib.nar.size() + tool.nar.size() + p.nar.size())));
+    EXPECT_THAT(verify(), HasSubstr("\"damaged\":[]"));
+    await([&] { return fs::is_empty(dir / "state/staging"); });
+}
+
+TEST_F(EngineTest, WhatIsDamagedAndNotRepairedCountsAsMissingAlsoAfterARestart) {
+    for (const auto& item : {lib, q}) servers.give(first, item);
+    expect_complete(q);
+    spoil(lib);
+    EXPECT_THAT(verify(false), AllOf(HasSubstr("\"damaged\":[{"), HasSubstr("\"repaired\":[],\"not_repaired\":[]")));
+    EXPECT_THAT(list(), HasSubstr("\"complete\":false"));
+    EXPECT_THAT(pin(q), HasSubstr("it is not complete on this node"));
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 1U);
+    start();
+    EXPECT_THAT(verify(false), HasSubstr("it was found damaged before"));
+    expect_complete(q);
+    EXPECT_EQ(servers.asked("nar " + lib.path().base()), 2U);
+    EXPECT_TRUE(is_whole(lib));
+    EXPECT_THAT(verify(false), HasSubstr("\"damaged\":[]"));
+}
+
+TEST_F(EngineTest, WhatNobodyCanGiveGoesUnlessItIsNeeded) {
+    for (const auto& item : {lib, tool, p}) servers.give(first, item);
+    const MadeItem other = make_item("other-profile");
+    servers.give(first, other);
+    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
+    const auto held = take_lease(leases, {p.path(), 1, 12, 0});
+    expect_complete(p);
+    expect_complete(other);
+    for (const auto* item : {&lib, &other}) {
+        spoil(*item);
+        const std::vector<Refusal> down(20, refusal(Outcome::unusable, "http://first: denied", Kind::denied));
+        servers.refuse_first(first, item->path(), down);
+    }
+    EXPECT_THAT(verify(), AllOf(HasSubstr("\"repaired\":[],\"not_repaired\":[{\"item\":\""),
+                                HasSubstr("\"item\":\"" + lib.path().absolute() + "\",\"why\":\"cannot fetch '" +
+                                          lib.path().absolute() + "': http://first: denied")));
+    await_gone(other);
+    EXPECT_TRUE(in_store(lib));
+    EXPECT_THAT(expect_failed(p.path()), HasSubstr("http://first: denied"));
+    EXPECT_TRUE(in_store(lib));
+    servers.refuse_first(first, lib.path(), {});
+    expect_complete(p);
+    EXPECT_TRUE(is_whole(lib));
+}
+
+TEST_F(EngineTest, ARepairAndAJobShareOneFetch) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    expect_complete(p);
+    spoil(tool);
+    spoil(p);
+    for (const auto* item : {&tool, &p}) servers.hold(item->path());
+    engine->verify(1, {}, true);
+    await([&] {
+        return servers.asked("nar " + p.path().base()) == 2 && servers.asked("nar " + tool.path().base()) == 2;
+    });
+    engine->verify(2, {}, true);
+    EXPECT_THAT(next().text, HasSubstr("cannot verify: senvd does so already"));
+    engine->provision(p.path(), {});
+    expect_complete(q);  // needs nothing of it
+    servers.release();
+    std::multiset<std::string> done;
+    for (int i = 0; i < 2; ++i) done.insert(next().what);
+    EXPECT_EQ(done, (std::multiset<std::string>{"answer", "complete"}));
+    EXPECT_EQ(servers.asked("nar " + p.path().base()), 2U);
+    EXPECT_TRUE(is_whole(p) && is_whole(tool));
+    engine->status(1);
+    EXPECT_THAT(next().text, HasSubstr("\"fetches\":[]"));
+}
+
+TEST_F(EngineTest, AFetchThatCountedADamagedItemWaitsForItsRepair) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    expect_complete(q);
+    spoil(lib);
+    servers.hold(tool.path());
+    engine->provision(p.path(), {});
+    servers.await_transfer(tool.path());
+    EXPECT_THAT(verify(false), HasSubstr("\"damaged\":[{"));
+    servers.release();
+    EXPECT_EQ(next().what, "complete");
+    EXPECT_TRUE(is_whole(lib));
 }
 
 TEST_F(EngineTest, GraceKeepsWhatWasUsedLately) {

@@ -72,6 +72,9 @@ TEST(Metrics, AreTheTextThatPrometheusReads) {
     metrics.nar_failed(0, Fetched::again);
     metrics.nar_failed(0, Fetched::stopped);
     metrics.evicted(3, 333);
+    metrics.item_damaged();
+    metrics.item_damaged();
+    metrics.item_repaired();
     metrics.stored({11, 2222, {8192, 55}, 4, 1, {1'000'000'000'000, 65'536}, {400'000'000'000, 60'000}});
     EXPECT_EQ(metrics.text(),
               "# HELP senvd_build_info The version that runs.\n"
@@ -204,6 +207,12 @@ TEST(Metrics, AreTheTextThatPrometheusReads) {
               "# HELP senvd_evicted_nar_bytes_total Their bytes, as nar.\n"
               "# TYPE senvd_evicted_nar_bytes_total counter\n"
               "senvd_evicted_nar_bytes_total 333\n"
+              "# HELP senvd_damaged_items_total Items that were found damaged.\n"
+              "# TYPE senvd_damaged_items_total counter\n"
+              "senvd_damaged_items_total 2\n"
+              "# HELP senvd_repaired_items_total Damaged items that came anew.\n"
+              "# TYPE senvd_repaired_items_total counter\n"
+              "senvd_repaired_items_total 1\n"
               "# HELP senvd_store_items Items in the store.\n"
               "# TYPE senvd_store_items gauge\n"
               "senvd_store_items 11\n"

@@ -38,7 +38,8 @@ TEST(CheckTree, SaysWhatDiffers) {
     EXPECT_THAT(check(made), test::IsOk());
     EXPECT_THAT(check({made.hash, made.nar_size + 8}), test::FailsWith(Kind::corrupt, "were signed"));
     EXPECT_THAT(check({made.hash, made.nar_size - 8}), test::FailsWith(Kind::corrupt, "its nar has more than"));
-    EXPECT_THAT(check({Sha256{}, made.nar_size}), test::FailsWith(Kind::corrupt, "it has another hash than the signed one"));
+    EXPECT_THAT(check({Sha256{}, made.nar_size}),
+                test::FailsWith(Kind::corrupt, "it has another hash than the signed one"));
     set_mode(tree, 0755);
     EXPECT_THAT(check(made), test::FailsWith(Kind::corrupt, "'item' has a mode that nothing in the store has"));
     set_mode(tree, 0555);

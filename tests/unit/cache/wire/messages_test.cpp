@@ -56,11 +56,17 @@ TEST(List, RoundTrips) {
 }
 
 TEST(Verify, RoundTrips) {
-    const auto got = Verify::decode(payload_of(Verify{"", Verify::flag_repair}.encode()));
-    ASSERT_TRUE(got);
-    EXPECT_EQ(got->profile, "");
-    EXPECT_EQ(got->flags, Verify::flag_repair);
-    EXPECT_FALSE(Verify::decode(payload_of(Verify{"", 4}.encode())));
+    const Verify all{{}, Verify::flag_repair};
+    const Verify two{{"/gnu/store/x", "/gnu/store/y"}, 0};
+    for (const auto& sent : {all, two}) {
+        const auto got = Verify::decode(payload_of(sent.encode()));
+        ASSERT_TRUE(got);
+        EXPECT_EQ(got->paths, sent.paths);
+        EXPECT_EQ(got->flags, sent.flags);
+    }
+    EXPECT_FALSE(Verify::decode(payload_of(Verify{{}, 4}.encode())));
+    EXPECT_FALSE(Verify::decode(payload_of(Verify{std::vector<std::string>(max_list + 1), 0}.encode())));
+    EXPECT_FALSE(Verify::decode(payload_of(two.encode()) + "x"));
 }
 
 TEST(Plan, RoundTrips) {
