@@ -111,6 +111,7 @@ struct Client {
     Requester requester;
     bool wants_progress = false;
     bool told_pending = false;
+    bool awaits_lease = false;  // from the engine; what is told about the profile before that is not for this client
     Deadline next_progress{};
 
     std::deque<Piece> out;
@@ -397,6 +398,7 @@ private:
         board_.add_waiting(*profile, client.id, client.requester);
         waiting_.emplace(*profile, client.id);
         client.profile = *profile;
+        client.awaits_lease = is_weighed;
         actions_->provision(*profile, client.requester, is_weighed ? std::optional(client.id) : std::nullopt);
         return true;
     }
@@ -539,7 +541,10 @@ private:
     }
 
     void tell(Said& said) {
-        tell_one(said.client, [&](Client& client) { say(client, std::move(said.frame), std::move(said.fd)); });
+        tell_one(said.client, [&](Client& client) {
+            if (said.fd) client.awaits_lease = false;
+            say(client, std::move(said.frame), std::move(said.fd));
+        });
     }
 
     void tell(const Refused& refused) {
@@ -558,7 +563,9 @@ private:
         }
         std::vector<std::uint64_t> ids;
         const auto [begin, end] = waiting_.equal_range(told.profile);
-        for (auto it = begin; it != end; ++it) ids.push_back(it->second);
+        for (auto it = begin; it != end; ++it) {
+            if (!clients_.at(it->second).awaits_lease) ids.push_back(it->second);
+        }
         for (const auto id : ids) {
             const auto found = clients_.find(id);
             Client& client = found->second;
