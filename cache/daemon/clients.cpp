@@ -32,7 +32,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::size_t max_connections = 1024;
+constexpr std::size_t max_connections = 1024;  // of root, and of all others together
+constexpr unsigned most_accepted = 64;         // before those that are there have their turn again
 constexpr seconds request_limit{5};
 constexpr seconds reading_limit{30};  // for what we sent
 constexpr seconds closing_limit{2};   // for the last words at the end of the daemon
@@ -213,7 +214,7 @@ private:
     }
 
     Result<void> handle(std::uint64_t id, std::uint32_t events) {
-        if (id == id_listener) return accept_all();
+        if (id == id_listener) return accept_some();
         if (id == id_wake) return take_events();
         if (id == id_signals) return take_signals();
         const auto found = clients_.find(id);
@@ -240,8 +241,8 @@ private:
 
     // ---------------------------------------------------------------------------------------------------- connections
 
-    Result<void> accept_all() {
-        for (;;) {
+    Result<void> accept_some() {
+        for (unsigned i = 0; i < most_accepted; ++i) {
             Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (!socket) {
                 // Without a free descriptor the connection stays in the queue, and epoll would report it without pause.
@@ -251,7 +252,7 @@ private:
             struct ucred peer = {};
             socklen_t size = sizeof peer;
             if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) continue;
-            if (clients_.size() >= max_connections) {
+            if (connections_of(peer.uid) >= max_connections) {
                 const auto frame = wire::encode_error(
                     Error(Kind::busy, "senvd has too many connections on this node").hint("try again later"));
                 (void)::send(socket.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -266,9 +267,14 @@ private:
             client.is_admin = is_admin(peer, client.socket.get());
             client.accepted = Clock::now();
             clients_.emplace(id, std::move(client));
+            ++connections_of(peer.uid);
             metrics_.connections(clients_.size());
         }
+        return {};
     }
+
+    /// Jobs ask as root, through the plugin: nobody else can take the last connection from them.
+    std::size_t& connections_of(uid_t uid) noexcept { return uid == 0 ? root_connections_ : user_connections_; }
 
     bool is_admin(const struct ucred& peer, int socket) const {
         if (peer.uid == 0 || peer.uid == ::geteuid()) return true;
@@ -303,6 +309,7 @@ private:
     void drop(Found client) {
         if (client->second.profile) metrics_.answered(RequestEnd::gone);
         stop_waiting(client->second);
+        --connections_of(client->second.uid);
         clients_.erase(client);  // closing takes it out of epoll
         metrics_.connections(clients_.size());
     }
@@ -715,6 +722,8 @@ private:
     std::uint64_t next_id_ = first_client;
     Deadline next_tick_{};
     std::map<std::uint64_t, Client> clients_;
+    std::size_t root_connections_ = 0;
+    std::size_t user_connections_ = 0;
     std::multimap<StorePath, std::uint64_t> waiting_;
     std::set<std::pair<StorePath, std::uint32_t>> prefetches_;  // under way, and for which uid
     std::map<std::uint32_t, std::size_t> open_;                 // how many of both a uid has

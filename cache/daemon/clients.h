@@ -1,7 +1,8 @@
 // clients.h: the socket: who asks, what they asked, what they are told. One thread, which waits for nothing but the socket.
 //
-// Limits   1024 connections; a request complete within five seconds; answers that wait to be read at most 1 MiB and for at
-//          most 30 s; so many requests of one user that wait. Whatever breaks the protocol ends its own connection only.
+// Limits   1024 connections of root, and as many of all others; a request complete within five seconds; answers that wait to
+//          be read at most 1 MiB and for at most 30 s; so many requests of one user that wait. Whatever breaks the protocol
+//          ends its own connection only.
 // Trust    Who asks comes from the kernel (uid, groups); only root may speak for others. What changes what is kept (gc, pin,
 //          verify) is for root, senvd's own user and one group.
 // Files    The socket, mode 0666; removed at the end.

@@ -39,9 +39,9 @@ constexpr seconds vain_period{5};   // between two tries to make room, when all 
 constexpr seconds idle_period{30};  // between two looks at what else there is to do
 constexpr seconds figures_period{15};
 constexpr seconds checkpoint_period{600};
-constexpr seconds retry_within{2};      // after that an origin that cannot be reached is not tried again for the item
-constexpr seconds nar_slack{5};         // a closure's limit ends its nars before their own does
-// Narinfos asked for at the same time: what a source does at once, twice. As many wait at most for their signatures to be checked.
+constexpr seconds retry_within{2};  // after that an origin that cannot be reached is not tried again for the item
+constexpr seconds nar_slack{5};     // a closure's limit ends its nars before their own does
+// Narinfos asked for at the same time: what a source does at once, twice. No more wait for their signatures to be checked.
 constexpr std::size_t most_asks = 128;
 // Of one closure, far above what environments have: who signs for one cannot take all memory.
 constexpr std::size_t most_items = 20'000;
@@ -296,7 +296,8 @@ public:
             while (auto message = mailbox_.pop(main_.get_stop_token(), Clock::now())) {
                 if (const auto* fetched = std::get_if<NarFetched>(&*message)) {
                     if (fetched->result.outcome == Fetched::placed) {
-                        SENV_TRY(store_.record(*items_.at(fetched->item).vetted->narinfo, fetched->result.room, now_seconds()));
+                        SENV_TRY(store_.record(*items_.at(fetched->item).vetted->narinfo, fetched->result.room,
+                                               now_seconds()));
                     }
                 }
             }
@@ -1264,8 +1265,8 @@ private:
         const Room over = above(config_.high_water, usage);
         if (!ran_full_ && over == Room{}) return {};
         ran_full_ = false;
-        auto round = SENV_TRY(collector_.collect({above(config_.low_water, usage), over}, running(),
-                                                 Collector::How::as_far_as_possible));
+        auto round = SENV_TRY(
+            collector_.collect({above(config_.low_water, usage), over}, running(), Collector::How::as_far_as_possible));
         if (round.grave) {
             bury(std::move(round), "the disk is above its high water mark", nullptr);
         } else {
@@ -1284,7 +1285,8 @@ private:
             if (item.vetted) need += guessed_room(item.vetted->narinfo->nar_size());
         }
         const auto disk = store_.disk();
-        const auto round = collector_.collect({Wish::everything, Wish::everything, true}, running(), Collector::How::dry_run);
+        const auto round =
+            collector_.collect({Wish::everything, Wish::everything, true}, running(), Collector::How::dry_run);
         if (!disk || !round) return Error(cause).in("cannot fetch '" + fetch.profile.absolute() + "'");
         return became_full(fetch.profile, cause, need, disk->free, round->eviction);
     }
@@ -1304,8 +1306,8 @@ private:
                     .hint("try again when that has ended: senvd's log will say event=verified");
             }
             if (message.roots.empty()) return store_.catalog().for_each(add);
-            const auto reached = SENV_TRY(
-                closure_of(message.roots, [&](const StorePath& path) { return store_.catalog().row(path); }));
+            const auto reached =
+                SENV_TRY(closure_of(message.roots, [&](const StorePath& path) { return store_.catalog().row(path); }));
             for (const auto& root : message.roots) {
                 if (reached.valid.contains(root)) continue;
                 return Error(Kind::missing, "cannot verify '" + root.absolute() + "': it is not on this node");
@@ -1615,9 +1617,9 @@ private:
     std::map<StorePath, Item> items_;
     std::map<StorePath, Fetch> fetches_;
     std::multimap<StorePath, Unweighed> unweighed_;  // by profile
-    std::set<StorePath> exhausted_;       // items that end at the end of this message
-    std::set<StorePath> released_;        // closures that may fetch, at the end of this message
-    std::map<StorePath, Error> refused_;  // closures that end at the end of this message
+    std::set<StorePath> exhausted_;                  // items that end at the end of this message
+    std::set<StorePath> released_;                   // closures that may fetch, at the end of this message
+    std::map<StorePath, Error> refused_;             // closures that end at the end of this message
     std::optional<Verification> verification_;
     Collector collector_;
     Room stored_;                // what the items take

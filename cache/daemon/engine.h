@@ -7,7 +7,8 @@
 // Life     A closure: its narinfos are asked for, breadth-first. When all are known, or said to come soon, its items are
 //          fetched, largest first, as soon as there is room for them, perhaps after evicting others; else it ends before
 //          anything was fetched. When all are valid, the plan is made. The first item that nobody can give ends it; what was
-//          placed stays. An item that verify() finds damaged counts as missing from then on, and is fetched anew. How an item goes from origin to origin until one gives all of it: walk.h, origin_state.h.
+//          placed stays. An item that verify() finds damaged counts as missing from then on, and is fetched anew.
+//          How an item goes from origin to origin until one gives all of it: walk.h, origin_state.h.
 // Threads  The public functions may be called from any.
 #pragma once
 
@@ -57,8 +58,8 @@ public:
     /// One page of profiles, from the first after `after`.
     void list(std::uint64_t client, const std::optional<StorePath>& after);
     void pin(std::uint64_t client, const StorePath& profile, bool pinned);
-    /// Hashes all that `roots` reach, or everything when there are none. `repair`: fetches anew what is damaged; what nobody can give and no
-    /// lease or pin needs goes. One at a time.
+    /// Hashes all that `roots` reach, or everything when there are none. `repair`: fetches anew what is damaged; what nobody
+    /// can give and no lease or pin needs goes. One at a time.
     void verify(std::uint64_t client, std::vector<StorePath> roots, bool repair);
 
 private:

@@ -1,11 +1,11 @@
 // catalog.h: what is known about the items in the store.
 //
-// Shape    SQLite, two tables: items (one row per valid item: hash, size, references, when it came, whether the disk surely
-//          has it, what it takes there, whether it was found damaged) and profiles (when a closure was last used). A row in items is what makes an item
-//          valid, unless it says that the item is damaged: then what is in store/ stays there, but counts as missing. Version 2; a database of version 1, which lacks what items take, becomes one when it is opened.
+// Shape    SQLite, two tables: items (one row per item: hash, size, references, when it came, whether the disk surely has it,
+//          what it takes there, whether it was found damaged) and profiles (when a closure was last used). A row in items is
+//          what makes an item valid, unless it says that the item is damaged: then what is in store/ stays there, but counts
+//          as missing. Version 2; a database of version 1, which lacks what items take, becomes one when it is opened.
 // Durable  A commit survives the death of the process, not a loss of power (WAL, synchronous=NORMAL), except for remove() and
-//          mark_damaged():
-//          the answer never waits for the disk. What was lost then is found at the start (store.h).
+//          mark_damaged(): the answer never waits for the disk. What was lost then is found at the start (store.h).
 // Threads  One thread at a time.
 // Errors   corrupt when the file is no database of ours: it can be made anew from store/ and narinfo/. io.
 #pragma once
