@@ -77,11 +77,12 @@ def outside(options):
             status = in_namespaces(["--mount"], "--make", json.dumps([part, scratch]))
         if status:
             die(f"the fixture '{part}' could not be made")
-    with tempfile.TemporaryDirectory(prefix="senv-bench-") as folder:
+    # Apart, since a file system is mounted on the folder for the work.
+    with tempfile.TemporaryDirectory(prefix="senv-bench-") as folder, tempfile.TemporaryDirectory(prefix="senv-bench-") as install:
         prepared["work"] = folder
         if options.name == "warm" and not options.install:
-            prepared["install"] = os.path.join(folder, "install")
-            machine.run("cmake", "--install", build, "--prefix", "/usr", env={**os.environ, "DESTDIR": prepared["install"]})
+            prepared["install"] = install
+            machine.run("cmake", "--install", build, "--prefix", "/usr", env={**os.environ, "DESTDIR": install})
         return in_namespaces(["--mount", "--net", "--pid", "--mount-proc"], "--inside", json.dumps(prepared))
 
 
