@@ -241,6 +241,26 @@ Result<std::string> profile_of(const std::string& path_or_lock) {
     return SENV_TRY(Lock::read(*text).in(doing)).profile.absolute();
 }
 
+/// The payload of the last reply, which should be a `wanted`; shows progress until it comes. Without `was_pending`, PENDING has
+/// no place here.
+Result<std::string> last_reply(wire::Connection& connection, wire::Type wanted, Deadline deadline, bool quiet,
+                               bool* was_pending = nullptr) {
+    ProgressLine line(quiet);
+    for (;;) {
+        auto reply = SENV_TRY(connection.receive(deadline));
+        if (reply.type == wanted) return std::move(reply.payload);
+        if (reply.type == wire::Type::progress) {
+            line.show(SENV_TRY(wire::Progress::decode(reply.payload)));
+        } else if (reply.type == wire::Type::pending && was_pending != nullptr) {
+            *was_pending = true;
+        } else if (reply.type == wire::Type::error) {
+            return wire::decode_error(reply.payload);
+        } else {
+            return Error(Kind::corrupt, "senvd answered something else than was asked");
+        }
+    }
+}
+
 Result<int> fetch(const Options& options) {
     wire::Provision request;
     request.profile = SENV_TRY(profile_of(options.profile));
@@ -248,26 +268,13 @@ Result<int> fetch(const Options& options) {
     request.flags = wire::Provision::flag_progress;
     const auto begin = Clock::now();
     auto connection = SENV_TRY(ask(options, request.encode()));
-    const auto deadline = begin + fetch_limit;
-    bool was_complete = true;
-    ProgressLine line(options.quiet);
-    for (;;) {
-        const auto reply = SENV_TRY(connection.receive(deadline));
-        switch (reply.type) {
-            case wire::Type::pending: was_complete = false; break;
-            case wire::Type::progress: line.show(SENV_TRY(wire::Progress::decode(reply.payload))); break;
-            case wire::Type::plan: {
-                if (!options.json) return 0;
-                const nlohmann::ordered_json json = {
-                    {"profile", request.profile},
-                    {"was_complete", was_complete},
-                    {"seconds", std::chrono::duration<double>(Clock::now() - begin).count()}};
-                return print(json.dump() + "\n");
-            }
-            case wire::Type::error: return wire::decode_error(reply.payload);
-            default: return Error(Kind::corrupt, "senvd answered something else than was asked");
-        }
-    }
+    bool was_pending = false;
+    SENV_TRY(last_reply(connection, wire::Type::plan, begin + fetch_limit, options.quiet, &was_pending));
+    if (!options.json) return 0;
+    const nlohmann::ordered_json json = {{"profile", request.profile},
+                                         {"was_complete", !was_pending},
+                                         {"seconds", std::chrono::duration<double>(Clock::now() - begin).count()}};
+    return print(json.dump() + "\n");
 }
 
 /// Exit status 1 when something stays damaged.
@@ -304,20 +311,13 @@ Result<int> verify(const Options& options) {
     for (const auto& path : options.paths) request.paths.push_back(SENV_TRY(profile_of(path)));
     const std::string frame = request.encode();
     if (frame.size() > wire::header_bytes + wire::max_request_bytes) {
-        return Error(Kind::usage, "cannot verify so many items at once").hint("name fewer of them, or none: then all are verified");
+        return Error(Kind::usage, "cannot verify so many items at once")
+            .hint("name fewer of them, or none: then all are verified");
     }
     auto connection = SENV_TRY(ask(options, frame));
-    const auto deadline = Clock::now() + verify_limit;
-    ProgressLine line(options.quiet);
-    for (;;) {
-        const auto reply = SENV_TRY(connection.receive(deadline));
-        switch (reply.type) {
-            case wire::Type::progress: line.show(SENV_TRY(wire::Progress::decode(reply.payload))); break;
-            case wire::Type::text: return print_verified(SENV_TRY(wire::decode_text(reply.payload)), options.json);
-            case wire::Type::error: return wire::decode_error(reply.payload);
-            default: return Error(Kind::corrupt, "senvd answered something else than was asked");
-        }
-    }
+    const std::string reply =
+        SENV_TRY(last_reply(connection, wire::Type::text, Clock::now() + verify_limit, options.quiet));
+    return print_verified(SENV_TRY(wire::decode_text(reply)), options.json);
 }
 
 CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, const std::shared_ptr<Options>& options,
