@@ -116,10 +116,11 @@ for (my $i = 0; $n == 0 && $i < 600; $i++) { select undef, undef, undef, 0.1 }
 select undef, undef, undef, 1;    # a second one would come at once
 print "interrupted $n\n";
 END
-    # script(1) ends its command when its stdin ends.
+    # script(1) ends its command when its stdin ends. With exec no shell is left, whichever $SHELL is, to be hit by
+    # Ctrl-C as well: dash would end with 130.
     run -0 timeout 120 bash -c ': >"$1"
         { until grep -q ready "$1"; do sleep 0.1; done; printf "\003"; until grep -q interrupted "$1"; do sleep 0.1; done; } |
-            script -qefc "$0 exec perl count.pl" "$1"' "$cluster" "$BATS_TEST_TMPDIR/typescript"
+            script -qefc "exec $0 exec perl count.pl" "$1"' "$cluster" "$BATS_TEST_TMPDIR/typescript"
     [[ $output == *"interrupted 1"* ]]
 }
 

@@ -84,7 +84,7 @@ has_large_file() { [[ -d $1 && -n $(find "$1" -size +1M) ]]; }    # FOLDER
 on_terminal() {
     export -f "$1"
     export exec build root golden
-    script -qec "$* >'$root/out'" /dev/null
+    SHELL=/bin/bash script -qec "$* >'$root/out'" /dev/null    # other shells do not know an exported function
 }
 
 @test "what cannot be exported is said, with what to do" {
