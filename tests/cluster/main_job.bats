@@ -415,11 +415,11 @@ hash_of() { basename "$1" | cut -c1-32; }
 @test "item not on any server" {
     # A resolution that names a profile which nobody has, as after a garbage collection on the login host.
     local absent=/gnu/store/00000000000000000000000000000000-profile
-    run alice env "SLURM_SENV_RESOLUTION=1 $absent lock=$(printf '%064d' 0) channels= from=command-line:--env-manifest" \
+    run alice env "SLURM_SENV_RESOLUTION=1 $absent lock=$(printf '%064d' 0) channels= enter=plain from=command-line:--env-manifest" \
         salloc -Q -N1 srun true
     fails    # salloc refuses to take an environment over from outside a job
     run alice salloc -Q -N1 env \
-        "SLURM_SENV_RESOLUTION=1 $absent lock=$(printf '%064d' 0) channels= from=command-line:--env-manifest" \
+        "SLURM_SENV_RESOLUTION=1 $absent lock=$(printf '%064d' 0) channels= enter=plain from=command-line:--env-manifest" \
         timeout 60 srun true
     fails
     [[ $status -ne 124 ]]

@@ -310,7 +310,7 @@ JOB
 }
 
 @test "a forged resolution fails the step and harms nothing" {
-    run alice salloc -w n1 env SLURM_SENV_RESOLUTION='1 /gnu/store/../../etc lock= channels= from=x' srun true
+    run alice salloc -w n1 env SLURM_SENV_RESOLUTION='1 /gnu/store/../../etc lock= channels= enter=plain from=x' srun true
     fails
     says "bad profile"
     # Past srun's own check, as a program that talks to Slurm by itself would.

@@ -75,7 +75,7 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     a cp $channels_1 c.scm
     resolve -m mine.scm -C c.scm --for-slurm --source test
     works
-    [[ $output =~ ^"1 $profile lock="[0-9a-f]{64}" channels=guix@"[0-9a-f]{40}",senv-test@"[0-9a-f]{40}" from=test"$ ]]
+    [[ $output =~ ^"1 $profile lock="[0-9a-f]{64}" channels=guix@"[0-9a-f]{40}",senv-test@"[0-9a-f]{40}" enter=plain from=test"$ ]]
     resolve -m mine.scm -C c.scm --json
     works
     [[ $(jq -r '.profile, .cached, .channels[1].name' <<<"$output" | paste -sd' ') == "$profile true senv-test" ]]

@@ -123,7 +123,7 @@ class Driver:
 
 def steps(bench):
     closure = bench.fixture["warm"].closure("warm")
-    inside = {"SLURM_SENV_RESOLUTION": f"1 {closure.profile} lock={'0' * 64} channels= from=bench"}
+    inside = {"SLURM_SENV_RESOLUTION": f"1 {closure.profile} lock={'0' * 64} channels= enter=plain from=bench"}
     wanted = 2 if bench.quick else 200
     bench.say("starting a cluster")
     with Cluster(bench) as cluster:

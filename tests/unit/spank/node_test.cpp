@@ -26,7 +26,7 @@ using testing::HasSubstr;
 
 const std::string profile = "/gnu/store/88888888888888888888888888888888-profile";
 const std::string resolved = "1 " + profile + " lock=" + std::string(64, 'a') +
-                             " channels=guix@0123456789abcdef from=command-line:--env-manifest";
+                             " channels=guix@0123456789abcdef enter=plain from=command-line:--env-manifest";
 const wire::Plan plan = {profile, {{"PATH", profile + "/bin", ":"}, {"SSL_CERT_DIR", profile + "/etc", ""}}};
 
 // A process that answers each connection with what `serve` does, one at a time. It begins to listen after `delay`.

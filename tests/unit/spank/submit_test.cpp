@@ -18,7 +18,7 @@ using test::FailsWith;
 using test::IsOk;
 
 const std::string resolved = "1 /gnu/store/88888888888888888888888888888888-profile lock=" + std::string(64, 'a') +
-                             " channels=guix@0123456789abcdef from=";
+                             " channels=guix@0123456789abcdef enter=plain from=";
 
 class Submit : public testing::Test {
 protected:
