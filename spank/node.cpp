@@ -1,6 +1,7 @@
 #include "spank/node.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -28,7 +29,7 @@ constexpr auto outage_limit = 60s;  // the same once it has answered
 constexpr auto namespace_limit = 10s;
 constexpr auto look_up = 200ms;  // how often a waiting task looks whether it still should
 constexpr auto hearing = 1s;     // what srun gets to show a message: it drops what is under way when the step is ended
-constexpr auto turn = 3s;        // what a node leaves the ones before it to end the step first: `hearing`, and Slurm's way
+constexpr auto turn = 3s;  // what a node leaves the ones before it to end the step first: `hearing`, and Slurm's way
 constexpr std::uint32_t max_turns = 4;
 // The lease's descriptor stays clear of the numbers that scripts use, and below 64: above, the kernel has to make room in
 // the table, which in a process with threads takes it 15 ms.
@@ -131,6 +132,9 @@ void NodeStep::prepare() {
     const Result<void> asked = contained([this] { return prepare_or_fail(); });
     if (!asked) error_ = asked.error();
     if (requested_) log_start(asked);
+    // Slurm zeroes 256 KiB for each variable that is set. Left on the heap, these pages are copied in every task, which is
+    // forked now and writes to them first of all.
+    if (requested_) ::malloc_trim(0);
 }
 
 Result<void> NodeStep::prepare_or_fail() {
