@@ -1,10 +1,19 @@
 #include "cache/daemon/nar_pool.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "cache/base/threads.h"
 
 namespace senv {
+
+namespace {
+
+// After that long without a transfer the memory of the last ones goes back: jobs need it, and the allocator keeps it.
+constexpr std::chrono::seconds quiet_time(1);
+
+}  // namespace
 
 NarPool::NarPool(unsigned threads, const Store& store, NarSource& source, Done done)
     : store_(store), source_(source), done_(std::move(done)) {
@@ -64,7 +73,14 @@ void NarPool::work(const std::stop_token& stop) {
     name_thread("senvd-nar");
     for (;;) {
         std::unique_lock lock(mutex_);
-        if (!changed_.wait(lock, stop, [&] { return largest() != waiting_.end(); }) || stop.stop_requested()) return;
+        const auto may_begin = [&] { return largest() != waiting_.end(); };
+        if (!changed_.wait_for(lock, stop, quiet_time, may_begin) && !stop.stop_requested()) {
+            lock.unlock();
+            ::malloc_trim(0);
+            lock.lock();
+            changed_.wait(lock, stop, may_begin);
+        }
+        if (stop.stop_requested()) return;
         const auto next = largest();
         const FetchJob job = std::move(next->second);
         waiting_.erase(next);

@@ -4,6 +4,7 @@
 //          transfers have ended, those that were running by being stopped.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>

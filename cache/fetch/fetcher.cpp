@@ -1,11 +1,13 @@
 #include "cache/fetch/fetcher.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
@@ -25,6 +27,8 @@ constexpr std::size_t receive_bytes = 65536;
 // A transfer needs its stack, a window or dictionary of at most 33 MiB, and what curl and the decompressor hold beside it.
 constexpr std::size_t memory_base = std::size_t{256} << 20U;
 constexpr std::size_t memory_per_transfer = std::size_t{64} << 20U;
+// After that long without a transfer its memory goes back: jobs need it, and the allocator keeps it.
+constexpr std::chrono::seconds quiet_time(1);
 
 /// The channel to senvd. Everybody may send; one thread receives.
 class Channel {
@@ -96,7 +100,13 @@ private:
 
     channel::FetchNar take() {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return next_.has_value(); });
+        const auto has_next = [&] { return next_.has_value(); };
+        if (!changed_.wait_for(lock, quiet_time, has_next)) {
+            lock.unlock();
+            ::malloc_trim(0);
+            lock.lock();
+            changed_.wait(lock, has_next);
+        }
         channel::FetchNar message = *std::move(next_);
         next_.reset();
         ticket_ = message.ticket;
@@ -190,6 +200,8 @@ int fetcher_main(const std::function<void()>& once_confined) {
     ::prctl(PR_SET_NAME, "senvd-fetcher", 0, 0, 0);
     ::closefrom(fetcher_memory_fd + 1);
     (void)::chdir("/");
+    // Only from the first arena does malloc_trim() give back all that is free. Threads seldom allocate at the same time.
+    ::mallopt(M_ARENA_MAX, 1);
     const auto done = contained([&] { return run(once_confined); });
     if (!done) std::fprintf(stderr, "senvd's fetcher: %s\n", done.error().what().c_str());
     ::_exit(done ? 0 : 1);

@@ -111,7 +111,7 @@ def memory(bench):
             with Senvd(bench, fs, nginx.url) as senvd:
                 provision(senvd.socket, closure.profile)
                 reopened = anonymous_mb(senvd.pid)
-        idle += [before, reopened]
+        idle += [before, after, reopened]
         peaks[label] = peak.megabytes
         bench.say(f"{label}: {peak.megabytes:.1f} MB at most")
         rows.append([label, f"{before:.1f}", f"{peak.megabytes:.1f}", f"{after:.1f}", f"{reopened:.1f}", processes])
