@@ -46,7 +46,7 @@ Result<std::vector<ChannelCommit>> parse_channels(std::string_view text) {
         if (at == std::string_view::npos) return bad("channels", part);
         const auto name = part.substr(0, at);
         const auto commit = part.substr(at + 1);
-        if (!is_name(name) || !is_hex(commit) || commit.size() > max_commit_digits) return bad("channels", part);
+        if (!is_channel(name, commit)) return bad("channels", part);
         channels.push_back({std::string(name), std::string(commit)});
     }
     return channels;
@@ -99,6 +99,10 @@ Result<Keeping> parse_keeping(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_channel(std::string_view name, std::string_view commit) {
+    return is_name(name) && is_hex(commit) && commit.size() <= max_commit_digits;
+}
 
 Result<Resolution> Resolution::parse(std::string_view text) {
     if (text.size() > max_bytes) return bad("length", std::to_string(text.size()));

@@ -29,6 +29,9 @@ struct ChannelCommit {
     bool operator==(const ChannelCommit&) const = default;
 };
 
+/// Has it a name (letters, digits, "-_.+", at most 64) and a commit (hexadecimal digits, at most 64)?
+bool is_channel(std::string_view name, std::string_view commit);
+
 /// Which of the job's variables stay when a profile is entered.
 struct Keeping {
     bool pure = false;     // as guix shell --pure

@@ -1,6 +1,7 @@
 // resolve_commands.cpp: `senv resolve` and `senv lock`.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -20,7 +21,6 @@ struct Options {
     Request request;
     bool verbose = false;
     bool json = false;
-    bool for_slurm = false;
     std::string source = "senv";
     std::string output;
 };
@@ -63,14 +63,25 @@ std::string as_json(const Resolved& resolved, Clock::duration time) {
     for (const ChannelCommit& c : resolved.known.resolution.channels) {
         channels.push_back({{"name", c.name}, {"commit", c.commit}});
     }
+    nlohmann::ordered_json lock;
+    if (!resolved.known.lock_file.empty()) {
+        lock = {{"file", resolved.known.lock_file}, {"digest", resolved.known.resolution.lock_digest}};
+    }
     const nlohmann::ordered_json json = {
-        {"senv-resolve", 1},
-        {"profile", resolved.known.resolution.profile.absolute()},
-        {"lock", {{"file", resolved.known.lock_file}, {"digest", resolved.known.resolution.lock_digest}}},
-        {"channels", channels},
-        {"cached", resolved.cached},
-        {"seconds", std::chrono::duration<double>(time).count()}};
+        {"senv-resolve", 1},         {"profile", resolved.known.resolution.profile.absolute()},
+        {"lock", std::move(lock)},   {"channels", channels},
+        {"cached", resolved.cached}, {"seconds", std::chrono::duration<double>(time).count()}};
     return json.dump(1) + "\n";
+}
+
+// A value that is empty is a variable that the user forgot to set: never "not given".
+Result<void> check_values(const CLI::App& command, const Request& request) {
+    for (const CLI::Option* option : command.get_options()) {
+        const auto& values = option->results();
+        if (option->get_items_expected_max() == 0 || std::ranges::find(values, "") == values.end()) continue;
+        return Error(Kind::usage, "cannot use " + request.option(option->get_lnames()[0]) + " without a value");
+    }
+    return {};
 }
 
 Result<int> resolve_command(const Options& options, const GlobalOptions& global) {
@@ -79,7 +90,7 @@ Result<int> resolve_command(const Options& options, const GlobalOptions& global)
     Resolution resolution = resolved.known.resolution;
     std::string text = resolution.profile.absolute() + "\n";
     if (options.json) text = as_json(resolved, Clock::now() - begin);
-    if (options.for_slurm) {
+    if (options.request.for_slurm) {
         resolution.source = options.source;
         text = resolution.encode();
         // A source or a channel's name that does not fit is found here, not on a node.
@@ -108,16 +119,31 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
 
     CLI::App* resolve = app.add_subcommand("resolve", "Make an environment with Guix and print its profile");
     add_request(*resolve, *options);
+    resolve->add_option("--lock", options->request.lock, "The environment of a lock, instead; needs no Guix")
+        ->type_name("FILE");
+    resolve
+        ->add_option("-p,--profile", options->request.profile,
+                     "A profile or a link to one, as for guix shell, instead; needs no Guix")
+        ->type_name("PATH");
     auto* json = resolve->add_flag("--json", options->json, "Print profile, lock, channels and time as JSON");
-    auto* for_slurm = resolve->add_flag("--for-slurm", options->for_slurm, "Print the line that travels with a job");
+    auto* for_slurm =
+        resolve->add_flag("--for-slurm", options->request.for_slurm, "Print the line that travels with a job");
     for_slurm->excludes(json);
     resolve->add_option("--source", options->source, "Who asked, for that line")->type_name("TEXT")->needs(for_slurm);
     resolve->footer(
-        "Known environments are answered from the cache, without Guix. Examples:\n"
+        "Known environments are answered from the cache, without Guix. So are a lock, whose profile nodes fetch with "
+        "all\n"
+        "that it needs, and a profile: neither is looked up in a store here. Examples:\n"
         "  senv resolve -m manifest.scm -C channels.scm\n"
-        "  senv resolve --packages openmpi,python@3.11 --json");
-    resolve->callback(
-        [&global, &action, options] { action = [&global, options] { return resolve_command(*options, global); }; });
+        "  senv resolve --packages openmpi,python@3.11 --json\n"
+        "  senv resolve --lock environment.lock\n"
+        "  senv resolve --profile ~/.guix-profile");
+    resolve->callback([&global, &action, options, resolve] {
+        action = [&global, options, resolve]() -> Result<int> {
+            SENV_TRY(check_values(*resolve, options->request));
+            return resolve_command(*options, global);
+        };
+    });
 
     CLI::App* lock = app.add_subcommand("lock", "Make an environment with Guix and print its lock file");
     add_request(*lock, *options);
@@ -125,8 +151,12 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     lock->footer(
         "A lock holds all that is needed to have the same bits again. Example:\n"
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock");
-    lock->callback(
-        [&global, &action, options] { action = [&global, options] { return lock_command(*options, global); }; });
+    lock->callback([&global, &action, options, lock] {
+        action = [&global, options, lock]() -> Result<int> {
+            SENV_TRY(check_values(*lock, options->request));
+            return lock_command(*options, global);
+        };
+    });
 }
 
 }  // namespace senv

@@ -100,6 +100,12 @@ Result<std::string> WorkFolder::write(const std::string& name, std::string_view 
     return path;
 }
 
+Resolution resolution_of(const Lock& lock, std::string_view text) {
+    Resolution resolution = {lock.profile, sha256_of(text).hex(), {}, "senv"};
+    for (const LockedChannel& channel : lock.channels) resolution.channels.push_back({channel.name, channel.commit});
+    return resolution;
+}
+
 Result<Cache> Cache::open(const Environment& environment) {
     const std::string home = value_of(environment, "HOME");
     std::string base = value_of(environment, "XDG_CACHE_HOME");
@@ -157,8 +163,7 @@ std::optional<Known> Cache::find(const std::string& key, std::optional<std::chro
 
 Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& key) const {
     const std::string text = lock.write();
-    Resolution resolution = {lock.profile, sha256_of(text).hex(), {}, "senv"};
-    for (const LockedChannel& channel : lock.channels) resolution.channels.push_back({channel.name, channel.commit});
+    Resolution resolution = resolution_of(lock, text);
     const std::string file = lock_file(resolution.lock_digest);
     SENV_TRY(replace_file(file, text, 0600));
     if (key) SENV_TRY(replace_file(dir_ + "/keys/" + *key, resolution.encode(), 0600));

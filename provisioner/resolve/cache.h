@@ -49,6 +49,9 @@ struct Known {
     std::string lock_file;
 };
 
+/// What of a lock travels with a job. `text`: the lock as it is written, of which the digest is.
+Resolution resolution_of(const Lock& lock, std::string_view text);
+
 class Cache {
 public:
     /// Finds its places in HOME, XDG_CACHE_HOME, USER and GUIX_STATE_DIRECTORY, and makes its own.

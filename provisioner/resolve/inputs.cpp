@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include "cache/base/fd.h"
 #include "cache/base/text.h"
@@ -22,9 +23,64 @@ constexpr std::size_t max_specification = 200;
 // A change of what is cached, or of how a profile is made, begins a new series of keys.
 constexpr std::string_view key_version = "senv 1";
 
-Result<SourceFile> read_source(const std::string& name, std::string_view what) {
+// An option, and whether it is used.
+struct Used {
+    const char* option;
+    bool yes;
+    const char* alone = nullptr;  // why it cannot stand alone
+};
+
+Result<std::string> checked_specification(const std::string& specification) {
+    const bool plain =
+        !specification.empty() && specification.size() <= max_specification &&
+        std::ranges::all_of(specification, [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
+    if (plain) return specification;
+    return Error(Kind::usage, "cannot use package '" + printable(specification) +
+                                  "': want NAME, NAME@VERSION or NAME:OUTPUT, several with commas between them");
+}
+
+}  // namespace
+
+std::string Request::option(std::string_view name) const {
+    return (for_slurm ? "--env-" : "--") + std::string(name);
+}
+
+Result<void> Request::check() const {
+    const Used whole[] = {{"lock", !lock.empty()}, {"profile", !profile.empty()}};
+    const Used parts[] = {
+        {"manifest", !manifests.empty()},
+        {"packages", !packages.empty()},
+    };
+    const Used modifiers[] = {
+        {"channels", !channels.empty(), "it says where packages come from, not which"},
+    };
+    std::vector<std::string> used;
+    for (const auto& options :
+         {std::span<const Used>(whole), std::span<const Used>(parts), std::span<const Used>(modifiers)}) {
+        for (const Used& o : options) {
+            if (o.yes) used.push_back(option(o.option));
+        }
+    }
+    const auto is_used = [](const Used& o) { return o.yes; };
+    if (std::ranges::any_of(whole, is_used)) {
+        if (used.size() == 1) return {};
+        return Error(Kind::usage, "cannot use " + used[0] + " together with " + used[1] + ": " + used[0] +
+                                      " names a whole environment")
+            .hint(for_slurm
+                      ? "leave one of them out; " + used[1] + "=none takes back what a variable or an #SBATCH line says"
+                      : "leave one of them out");
+    }
+    if (std::ranges::any_of(parts, is_used)) return {};
+    const std::string hint = "name a manifest with " + option("manifest") + " or packages with " + option("packages");
+    if (const auto* first = std::ranges::find_if(modifiers, is_used); first != std::end(modifiers)) {
+        return Error(Kind::usage, "cannot use " + used[0] + " alone: " + first->alone).hint(hint);
+    }
+    return Error(Kind::usage, "cannot resolve nothing: no manifest and no package is given").hint(hint);
+}
+
+Result<SourceFile> read_source(const std::string& name, std::string_view what, std::size_t limit) {
     const std::string doing = "cannot read " + std::string(what) + " '" + printable(name) + "'";
-    auto text = read_small_file(name, max_source_bytes);
+    auto text = read_small_file(name, limit);
     if (!text) {
         // "cannot open 'x': No such file" says the name twice.
         const std::string& cause = text.error().what();
@@ -43,30 +99,17 @@ Result<SourceFile> read_source(const std::string& name, std::string_view what) {
     return file;
 }
 
-Result<std::string> checked_specification(const std::string& specification) {
-    const bool plain =
-        !specification.empty() && specification.size() <= max_specification &&
-        std::ranges::all_of(specification, [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
-    if (plain) return specification;
-    return Error(Kind::usage, "cannot use package '" + printable(specification) +
-                                  "': want NAME, NAME@VERSION or NAME:OUTPUT, several with commas between them");
-}
-
-}  // namespace
-
 Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
-    if (request.manifests.empty() && request.packages.empty()) {
-        return Error(Kind::usage, "cannot resolve nothing: no manifest and no package is given")
-            .hint("name a manifest with -m FILE or packages with --packages");
-    }
+    SENV_TRY(request.check());
     if (request.manifests.size() > max_manifests) return Error(Kind::usage, "cannot use more than 16 manifests");
     if (request.packages.size() > max_packages) return Error(Kind::usage, "cannot use more than 1000 packages");
     Inputs inputs;
     inputs.system = system;
     for (const std::string& name : request.manifests)
-        inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest")));
+        inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest", max_source_bytes)));
     for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
-    if (!request.channels.empty()) inputs.channels = SENV_TRY(read_source(request.channels, "channel file"));
+    if (!request.channels.empty())
+        inputs.channels = SENV_TRY(read_source(request.channels, "channel file", max_source_bytes));
     return inputs;
 }
 

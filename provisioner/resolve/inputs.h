@@ -18,7 +18,15 @@ namespace senv {
 struct Request {
     std::vector<std::string> manifests;
     std::vector<std::string> packages;
-    std::string channels;  // empty: none
+    std::string channels;      // empty: none
+    std::string lock = {};     // an environment that is there already (given.h); empty: none
+    std::string profile = {};  // the same
+    bool for_slurm = false;
+
+    /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.
+    std::string option(std::string_view name) const;
+    /// usage, unless what is asked for makes sense together.
+    Result<void> check() const;
 };
 
 struct SourceFile {
@@ -26,6 +34,9 @@ struct SourceFile {
     std::string absolute;  // where it lies
     std::string text;
 };
+
+/// A file that the user named. `what` it is, for errors: "manifest".
+Result<SourceFile> read_source(const std::string& name, std::string_view what, std::size_t limit);
 
 struct Inputs {
     std::vector<SourceFile> manifests;

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cache/base/text.h"
+#include "provisioner/resolution.h"
 
 namespace senv {
 
@@ -50,6 +51,13 @@ private:
     std::string place_;
 };
 
+// "x86_64-linux"
+bool is_system(std::string_view text) {
+    return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    });
+}
+
 Result<LockedChannel> read_channel(const Json& json) {
     const Object object(json, "channel");
     LockedChannel channel;
@@ -57,6 +65,9 @@ Result<LockedChannel> read_channel(const Json& json) {
     channel.url = SENV_TRY(object.text("url"));
     channel.branch = SENV_TRY(object.text("branch"));
     channel.commit = SENV_TRY(object.text("commit"));
+    if (!is_channel(channel.name, channel.commit)) {
+        return object.bad("bad name or commit '" + printable(channel.name + "@" + channel.commit) + "'");
+    }
     if (object.is_null("introduction")) return channel;
     const Object introduction(*SENV_TRY(object.field("introduction", Json::value_t::object)), "introduction");
     channel.introduction.emplace();
@@ -84,15 +95,25 @@ Result<void> read_lists(const Object& object, Lock& lock) {
         lock.channels.push_back(SENV_TRY(read_channel(channel)));
     for (const Json& item : *SENV_TRY(object.list("closure"))) lock.closure.push_back(SENV_TRY(read_item(item)));
     std::ranges::sort(lock.closure, {}, &LockedItem::path);
-    if (!std::ranges::any_of(lock.closure, [&](const LockedItem& item) { return item.path == lock.profile; })) {
-        return object.bad("the closure does not hold the profile");
+    const auto has = [&](const StorePath& path) {
+        return std::ranges::binary_search(lock.closure, path, {}, &LockedItem::path);
+    };
+    if (!has(lock.profile)) return object.bad("the closure does not hold the profile");
+    if (const auto twice = std::ranges::adjacent_find(lock.closure, {}, &LockedItem::path);
+        twice != lock.closure.end()) {
+        return object.bad("the closure holds '" + twice->path.base() + "' twice");
+    }
+    for (const LockedItem& item : lock.closure) {
+        const auto lacks = std::ranges::find_if_not(item.references, has);
+        if (lacks == item.references.end()) continue;
+        return object.bad("the closure lacks '" + lacks->base() + "', which '" + item.path.base() + "' refers to");
     }
     return {};
 }
 
 Result<Json> parse_json(std::string_view text) {
     Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded()) return Error(Kind::corrupt, "it is not JSON");
+    if (json.is_discarded()) return Error(Kind::corrupt, "it is not JSON, or not all of it");
     return json;
 }
 
@@ -127,19 +148,23 @@ Json json_of(const std::vector<T>& list) {
 }  // namespace
 
 Result<Lock> Lock::read(std::string_view text) {
-    const Json json = SENV_TRY(parse_json(text).in("cannot read the lock"));
-    const Object object(json, "cannot read the lock");
+    const Json json = SENV_TRY(parse_json(text));
+    const Object object(json, "the lock");
     const std::uint64_t version = SENV_TRY(object.number("senv-lock"));
-    if (version != lock_version) return object.bad("its version is " + std::to_string(version) + ", not 1");
-    StorePath profile = SENV_TRY(StorePath::parse_absolute(SENV_TRY(object.text("profile"))));
-    Lock lock = {{}, std::move(profile), {}, {}, std::nullopt, {}, {}, {}};
+    if (version != lock_version) {
+        return Error(Kind::corrupt, "its version is " + std::to_string(version) + ", this senv reads version 1")
+            .hint("use the senv that wrote it, or a newer one");
+    }
+    Lock lock = {SENV_TRY(StorePath::parse_absolute(SENV_TRY(object.text("profile"))))};
     lock.system = SENV_TRY(object.text("system"));
+    if (!is_system(lock.system)) return object.bad("bad system '" + printable(lock.system) + "'");
     lock.manifests = SENV_TRY(object.texts("manifests"));
     lock.packages = SENV_TRY(object.texts("packages"));
+    lock.transformations = SENV_TRY(object.texts("transformations"));
     if (!object.is_null("channel-file")) lock.channel_file = SENV_TRY(object.text("channel-file"));
-    const Object guix(*SENV_TRY(object.field("guix", Json::value_t::object)), "cannot read the lock: guix");
+    const Object guix(*SENV_TRY(object.field("guix", Json::value_t::object)), "guix");
     lock.guix_version = SENV_TRY(guix.text("version"));
-    SENV_TRY(read_lists(object, lock).in("cannot read the lock"));
+    SENV_TRY(read_lists(object, lock));
     return lock;
 }
 
@@ -149,7 +174,7 @@ std::string Lock::write() const {
                        {"profile", profile.absolute()},
                        {"manifests", manifests},
                        {"packages", packages},
-                       {"transformations", Json::array()},
+                       {"transformations", transformations},
                        {"channel-file", channel_file ? Json(*channel_file) : Json()},
                        {"channels", json_of(channels)},
                        {"guix", {{"version", guix_version}}},

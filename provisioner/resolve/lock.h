@@ -52,14 +52,15 @@ struct LockedItem {
 };
 
 struct Lock {
-    std::string system;
     StorePath profile;
-    std::vector<std::string> manifests;
-    std::vector<std::string> packages;
-    std::optional<std::string> channel_file;
-    std::vector<LockedChannel> channels;
-    std::string guix_version;
-    std::vector<LockedItem> closure;
+    std::string system = {};
+    std::vector<std::string> manifests = {};
+    std::vector<std::string> packages = {};
+    std::vector<std::string> transformations = {};
+    std::optional<std::string> channel_file = {};
+    std::vector<LockedChannel> channels = {};
+    std::string guix_version = {};
+    std::vector<LockedItem> closure = {};
 
     static Result<Lock> read(std::string_view text);
     std::string write() const;

@@ -4,6 +4,7 @@
 
 #include "cache/base/text.h"
 #include "provisioner/resolve/child.h"
+#include "provisioner/resolve/given.h"
 #include "provisioner/resolve/guix.h"
 
 namespace senv {
@@ -109,7 +110,9 @@ private:
             options_.warn("the GC root is " + root.link +
                           ": a guix-daemon that cannot read it may collect the environment while a job waits");
         }
-        Lock lock = {inputs_.system, *profile_, {}, inputs_.packages, std::nullopt, {}, {}, {}};
+        Lock lock = {*profile_};
+        lock.system = inputs_.system;
+        lock.packages = inputs_.packages;
         for (const SourceFile& manifest : inputs_.manifests) lock.manifests.push_back(manifest.text);
         if (inputs_.channels) lock.channel_file = inputs_.channels->text;
         const std::string script = SENV_TRY(work.write("describe.scm", describe_script()));
@@ -131,6 +134,9 @@ private:
 
 Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
                          const ResolveOptions& options) {
+    SENV_TRY(request.check());
+    if (!request.lock.empty()) return Resolved{SENV_TRY(known_from_lock(request.lock)), false};
+    if (!request.profile.empty()) return Resolved{SENV_TRY(known_from_profile(request.profile)), false};
     const Inputs inputs = SENV_TRY(Inputs::read(request, SENV_TRY(system_of_this_host())));
     const std::string doing = "cannot resolve " + inputs.shown();
     const Cache cache = SENV_TRY(Cache::open(environment).in(doing));

@@ -140,3 +140,85 @@ END
     resolve -m m.scm -C c.scm
     [[ $status -eq 0 && $output == "$PROFILE" ]]
 }
+
+@test "a lock: its profile, digest and channels, without Guix" {
+    resolve -m m.scm --json
+    local digest
+    digest=$(jq -r .lock.digest <<<"$output")
+    senv lock -m m.scm -o m.lock
+    : >"$CALLS"
+    rm -r bin/guix "$HOME/.cache/senv" "$GUIX_STATE_DIRECTORY"
+    resolve --lock m.lock
+    [[ $status -eq 0 && $output == "$PROFILE" && -z $stderr ]]
+    resolve --lock m.lock --json
+    [[ $(jq -c '[.profile, .lock.digest, .lock.file, .cached, (.channels | length)]' <<<"$output") == "[\"$PROFILE\",\"$digest\",\"m.lock\",false,2]" ]]
+    resolve --lock m.lock --for-slurm --source test
+    [[ $output =~ ^"1 $PROFILE lock=$digest channels=guix@"[0-9a-f]{40}",senv-test@"[0-9a-f]{40}" enter=plain from=test"$ ]]
+    [[ ! -e $HOME/.cache/senv && ! -e $GUIX_STATE_DIRECTORY && $(calls) -eq 0 ]]
+    mkdir -p "$HOME/.cache/senv"    # for teardown
+}
+
+@test "a lock that is none" {
+    local file wanted
+    senv lock -m m.scm -o m.lock
+    head -c 2000 m.lock >cut.lock
+    jq '."senv-lock" = 2' m.lock >new.lock
+    jq '.profile = "/etc/passwd"' m.lock >forged.lock
+    jq '.channels[0].name = "a b"' m.lock >channel.lock
+    echo '{}' >other.lock
+    mkdir folder
+    while IFS=$'\t' read -r file wanted; do
+        resolve --lock "$file"
+        [[ $status -eq 1 && -z $output && $stderr == "senv: $wanted"* ]] || { echo "$file: $stderr"; return 1; }
+    done <<'END'
+none.lock	cannot read lock 'none.lock': No such file or directory
+folder	cannot read lock 'folder': Is a directory
+cut.lock	cannot use the lock 'cut.lock': it is not JSON, or not all of it
+new.lock	cannot use the lock 'new.lock': its version is 2, this senv reads version 1
+forged.lock	cannot use the lock 'forged.lock': cannot use store path '/etc/passwd'
+channel.lock	cannot use the lock 'channel.lock': channel: bad name or commit 'a b@
+other.lock	cannot use the lock 'other.lock': the lock: 'senv-lock' is missing
+END
+    resolve --lock new.lock
+    [[ $stderr == *"senv: hint: use the senv that wrote it, or a newer one" ]]
+}
+
+@test "a profile, or a link to one, without Guix" {
+    rm bin/guix
+    ln -s "$PROFILE" guix-profile-1-link
+    ln -s guix-profile-1-link guix-profile
+    resolve -p guix-profile
+    [[ $status -eq 0 && $output == "$PROFILE" && -z $stderr ]]
+    resolve --profile "$PROFILE" --json
+    [[ $(jq -c '[.profile, .lock, .channels]' <<<"$output") == "[\"$PROFILE\",null,[]]" ]]
+    resolve --profile guix-profile --for-slurm
+    [[ $output == "1 $PROFILE lock=none channels= enter=plain from=senv" ]]
+    resolve --profile m.scm
+    [[ $status -eq 1 && $stderr == "senv: cannot use profile 'm.scm': '$PWD/m.scm' is neither a profile nor a link to one" ]]
+    ln -s a b
+    ln -s b a
+    resolve --profile a
+    [[ $status -eq 1 && $stderr == "senv: cannot use profile 'a': it leads over more than 40 links" ]]
+    [[ $(calls) -eq 0 ]]
+    mkdir -p "$HOME/.cache/senv"
+}
+
+@test "options that do not go together, in the words of who wrote them" {
+    local options wanted
+    while IFS='|' read -r options wanted; do
+        run -2 --separate-stderr eval "senv resolve $options"
+        [[ -z $output && $stderr == "senv: $wanted"* ]] || { echo "$options: $stderr"; return 1; }
+    done <<'END'
+|cannot resolve nothing: no manifest and no package is given
+--lock x --profile y|cannot use --lock together with --profile: --lock names a whole environment
+--lock x --packages a|cannot use --lock together with --packages: --lock names a whole environment
+--profile x -m y --for-slurm|cannot use --env-profile together with --env-manifest: --env-profile names a whole environment
+-C x|cannot use --channels alone: it says where packages come from, not which
+-C x --for-slurm|cannot use --env-channels alone: it says where packages come from, not which
+-m m.scm -C ''|cannot use --channels without a value
+-m '' --for-slurm|cannot use --env-manifest without a value
+--lock ''|cannot use --lock without a value
+--packages ''|cannot use --packages without a value
+END
+    mkdir -p "$HOME/.cache/senv"
+}

@@ -70,7 +70,7 @@ protected:
     const TempDir dir;
     const MadeItem lib = make_item("lib++1.0");
     const MadeItem profile = make_item("profile", {lib.path()});
-    Lock lock{"x86_64-linux", profile.path(), {}, {}, {}, {}, "", {}};
+    Lock lock{profile.path(), "x86_64-linux"};
     SigningKey key = SigningKey::parse(golden("narinfo/signing-key.sec")).value();
     std::vector<std::uint64_t> told;
 };

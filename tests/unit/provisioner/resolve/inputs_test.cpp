@@ -76,6 +76,29 @@ TEST_F(ResolveInputs, AreShownToPeople) {
     EXPECT_EQ(read({{a}, {"x", "y"}, ""}).shown(), "'" + a + "' and packages 'x,y'");
 }
 
+TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
+    Request request;
+    request.lock = "l";
+    EXPECT_THAT(request.check(), IsOk());
+    request.profile = "p";
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --profile"));
+    request.lock.clear();
+    EXPECT_THAT(request.check(), IsOk());
+    request.channels = "c";
+    EXPECT_THAT(request.check(),
+                FailsWith(Kind::usage, "cannot use --profile together with --channels: --profile names"));
+    request.for_slurm = true;
+    const auto refused = request.check();
+    EXPECT_THAT(refused,
+                FailsWith(Kind::usage, "cannot use --env-profile together with --env-channels: --env-profile"));
+    EXPECT_EQ(refused.error().hint(),
+              "leave one of them out; --env-channels=none takes back what a variable or an #SBATCH line says");
+    request.profile.clear();
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-channels alone: it says where"));
+    request.packages = {"hello"};
+    EXPECT_THAT(request.check(), IsOk());
+}
+
 TEST_F(ResolveInputs, SayWhatCannotBeRead) {
     EXPECT_THAT(Inputs::read({}, ""), FailsWith(Kind::usage, "cannot resolve nothing"));
     EXPECT_THAT(Inputs::read({{dir / "none"}, {}, ""}, ""),

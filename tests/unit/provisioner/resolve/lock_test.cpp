@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/support/golden.h"
 #include "tests/support/matchers.h"
 
@@ -61,13 +63,54 @@ TEST(Lock, RefusesWhatIsNone) {
     };
     EXPECT_THAT(Lock::read(""), FailsWith(Kind::corrupt, "not JSON"));
     EXPECT_THAT(Lock::read("[]"), FailsWith(Kind::corrupt, "want an object"));
-    EXPECT_THAT(Lock::read(text.substr(0, text.size() / 2)), FailsWith(Kind::corrupt, "not JSON"));
-    EXPECT_THAT(Lock::read(with("\"senv-lock\": 1", "\"senv-lock\": 2")), FailsWith(Kind::corrupt, "its version is 2"));
+    for (const std::size_t part : {2U, 3U, 10U}) {
+        EXPECT_THAT(Lock::read(text.substr(0, text.size() / part)), FailsWith(Kind::corrupt, "or not all of it"));
+    }
+    EXPECT_THAT(Lock::read(with("\"senv-lock\": 1", "\"senv-lock\": 2")),
+                FailsWith(Kind::corrupt, "its version is 2, this senv reads version 1"));
     EXPECT_THAT(Lock::read(with("\"system\"", "\"systems\"")), FailsWith(Kind::corrupt, "'system' is missing"));
     EXPECT_THAT(Lock::read(with("\"manifests\": [", "\"manifests\": [1,")), FailsWith(Kind::corrupt, "manifests"));
     EXPECT_THAT(Lock::read(with("/gnu/store/", "/gnu/stare/")), FailsWith(Kind::corrupt, "/gnu/stare/"));
     EXPECT_THAT(Lock::read(with("\"size\": ", "\"size\": -")), FailsWith(Kind::corrupt, "'size' has the wrong type"));
     EXPECT_THAT(Lock::read(with("sha256:", "sha1:")), FailsWith(Kind::corrupt, "sha1"));
+    EXPECT_THAT(Lock::read(with("x86_64-linux", "x86 64")), FailsWith(Kind::corrupt, "bad system 'x86 64'"));
+    EXPECT_THAT(Lock::read(with("\"name\": \"guix\"", "\"name\": \"gu ix\"")),
+                FailsWith(Kind::corrupt, "channel: bad name or commit 'gu ix@0572"));
+    EXPECT_THAT(Lock::read(with("\"commit\": \"0572", "\"commit\": \"x572")), FailsWith(Kind::corrupt, "'guix@x572"));
+}
+
+// Each field of each object once away and once of another type.
+TEST(Lock, RefusesAnyFieldThatIsForged) {
+    const auto lock = nlohmann::json::parse(golden("lock/hello.lock"));
+    int tried = 0;
+    for (const char* place : {"", "/guix", "/channels/0", "/channels/1/introduction", "/closure/0"}) {
+        const nlohmann::json::json_pointer object(place);
+        for (const auto& [name, value] : lock.at(object).items()) {
+            nlohmann::json forged = lock;
+            forged[object].erase(name);
+            EXPECT_THAT(Lock::read(forged.dump()), FailsWith(Kind::corrupt, "'" + name + "' is missing")) << place;
+            for (const nlohmann::json& other : {nlohmann::json(-1), nlohmann::json(true), nlohmann::json(nullptr)}) {
+                if (other.is_null() && (name == "introduction" || name == "channel-file")) continue;
+                forged[object][name] = other;
+                EXPECT_THAT(Lock::read(forged.dump()), FailsWith(Kind::corrupt, "'" + name + "'")) << place << other;
+            }
+            ++tried;
+        }
+    }
+    EXPECT_EQ(tried, 10 + 1 + 5 + 2 + 4);
+}
+
+TEST(Lock, RefusesAClosureThatIsNone) {
+    const auto lock = nlohmann::json::parse(golden("lock/hello.lock"));
+    auto twice = lock;
+    twice["closure"].push_back(lock["closure"][0]);
+    EXPECT_THAT(Lock::read(twice.dump()), FailsWith(Kind::corrupt, "-emacs-subdirs' twice"));
+    for (std::size_t i = 0; i < lock["closure"].size(); ++i) {
+        auto without = lock;
+        without["closure"].erase(i);
+        // Every item of it is the profile or one that another refers to.
+        EXPECT_THAT(Lock::read(without.dump()), FailsWith(Kind::corrupt, "the closure ")) << i;
+    }
 }
 
 }  // namespace
