@@ -33,6 +33,21 @@ void add_request(CLI::App& command, Options& options) {
         ->type_name("SPEC[,SPEC]")
         ->delimiter(',')
         ->allow_extra_args(false);
+    command
+        .add_option("-D,--development", options.request.development,
+                    "The development inputs of these packages, as guix shell -D PACKAGE")
+        ->type_name("SPEC[,SPEC]")
+        ->delimiter(',')
+        ->allow_extra_args(false);
+    command.add_option("-f,--file", options.request.files, "A file that evaluates to a package or a list of packages")
+        ->type_name("FILE")
+        ->allow_extra_args(false);
+    command.add_option("-e,--expression", options.request.expressions, "The same, as an expression")
+        ->type_name("EXPR")
+        ->allow_extra_args(false);
+    command.add_option("-L,--load-path", options.request.load_path, "A folder with modules of packages")
+        ->type_name("DIR")
+        ->allow_extra_args(false);
     command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")
         ->type_name("FILE");
     command.add_flag("-v,--verbose", options.verbose, "Show what Guix prints, and why a result is not remembered");

@@ -10,7 +10,6 @@
 
 #include "cache/base/text.h"
 #include "provisioner/resolve/guix_output.h"
-#include "provisioner/scheme_data.h"
 
 namespace senv {
 
@@ -99,35 +98,6 @@ Environment environment_for_guix(const Environment& user) {
     for (const char* name : not_passed_on) environment.erase(name);
     environment["LC_ALL"] = "C.UTF-8";
     return environment;
-}
-
-std::string profile_program(const std::vector<std::string>& manifest_files, const std::vector<std::string>& packages) {
-    // load* prints what is wrong and throws 'quit; caught here, or the outer load* would add its own complaint.
-    std::string program = R"((use-modules (guix profiles) (guix ui) (gnu packages))
-(define (give-up . _)
-  (force-output (current-error-port))
-  (primitive-exit 1))
-(define (manifest-in file)
-  (let ((value (load* file (make-user-module '((guix profiles) (gnu))))))
-    (unless (manifest? value)
-      (format (current-error-port) "guix build: error: ~a does not return a manifest~%" file)
-      (give-up))
-    value))
-(define content
-  (catch 'quit
-    (lambda ()
-      (concatenate-manifests
-       (list)";
-    for (const std::string& file : manifest_files) program += "\n        (manifest-in " + scheme_string(file) + ")";
-    if (!packages.empty()) {
-        program += "\n        (specifications->manifest (list";
-        for (const std::string& package : packages) program += " " + scheme_string(package);
-        program += "))";
-    }
-    return program + R"()))
-    give-up))
-(profile (content content) (allow-collisions? #t))
-)";
 }
 
 std::string_view describe_script() {
@@ -230,17 +200,20 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
     if (channel_file) words = {"time-machine", "-C", *channel_file, "--"};
     // -v3, because a build that says nothing looks like one that hangs. The profile's path is read from the link: what the
     // user's code prints cannot be taken for it.
-    for (const std::string& word : {std::string("build"), std::string("-v3"), "--system=" + inputs.system,
-                                    "--file=" + program, "--root=" + link}) {
+    for (const char* word : {"build", "-v3"}) words.emplace_back(word);
+    for (const std::string& dir : inputs.load_path) words.push_back("--load-path=" + dir);
+    for (const std::string& word : {"--system=" + inputs.system, "--file=" + program, "--root=" + link}) {
         words.push_back(word);
     }
     const Finished finished = SENV_TRY(ask(std::move(words), false, doing));
     if (!finished.succeeded()) {
         Error error = refusal(finished, names, doing);
-        for (const SourceFile& manifest : inputs.manifests) {
-            const std::string what = error.what().substr(std::min(error.what().size(), doing.size() + 2));
-            const std::string shown = excerpt(what, manifest.name, manifest.text);
-            if (!shown.empty()) return Error(error.kind(), error.what() + shown).hint(error.hint());
+        const std::string what = error.what().substr(std::min(error.what().size(), doing.size() + 2));
+        for (const auto* sources : {&inputs.manifests, &inputs.files}) {
+            for (const SourceFile& source : *sources) {
+                const std::string shown = excerpt(what, source.name, source.text);
+                if (!shown.empty()) return Error(error.kind(), error.what() + shown).hint(error.hint());
+            }
         }
         return error;
     }

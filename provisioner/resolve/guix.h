@@ -32,9 +32,6 @@ struct Guix {
 /// The environment that guix gets.
 Environment environment_for_guix(const Environment& user);
 
-/// The Scheme program that `guix build -f` makes the profile from: the same contents as `guix shell` gives.
-std::string profile_program(const std::vector<std::string>& manifest_files, const std::vector<std::string>& packages);
-
 /// One resolution's dealings with guix.
 class GuixSession {
 public:
@@ -43,7 +40,7 @@ public:
 
     /// `guix time-machine -C FILE`: makes that Guix ready and returns its profile.
     Result<std::string> prepare_channels(const SourceFile& channels, const std::string& file, const std::string& doing);
-    /// `guix build -f PROGRAM --root=LINK`: builds the profile and returns it.
+    /// `guix build -f PROGRAM --root=LINK` (program.h): builds the profile and returns it.
     Result<StorePath> build(const std::string& program, const std::string& link, const Inputs& inputs,
                             const std::optional<std::string>& channel_file,
                             const std::vector<std::pair<std::string, std::string>>& names, const std::string& doing);

@@ -118,6 +118,9 @@ std::string our_hint(std::string_view what, const std::vector<std::string>& line
     if (says("unknown package") || says("package not found")) {
         return "look for the name with `guix search`, with the same channels";
     }
+    if (says("Unbound variable: ")) {
+        return "name the module too, as in (@ (gnu packages base) hello)";
+    }
     if (says("signature") || says("not signed") || says("authenticat") || says("introduction")) {
         return "check the channel's URL, commit and introduction in the channel file";
     }
@@ -180,6 +183,12 @@ Cause cause_of(std::string_view messages, const Names& names) {
             cause.what += ' ';
             cause.what += trimmed(lines[++i]);
         }
+    }
+    // Where Guix knows no place, it names none, nor itself.
+    static constexpr std::string_view bare = "error: ";
+    const auto is_bare = [](std::string_view line) { return line.starts_with(bare); };
+    if (const auto found = std::ranges::find_if(lines, is_bare); cause.what.empty() && found != lines.end()) {
+        cause.what = trimmed(std::string_view(*found).substr(bare.size()));
     }
     // Then a file that one of them loads, then whatever came last.
     if (const auto found = std::ranges::find_if(lines, is_located); cause.what.empty() && found != lines.end()) {

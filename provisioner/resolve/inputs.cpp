@@ -16,12 +16,13 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_source_bytes = std::size_t{1} << 20U;
-constexpr std::size_t max_manifests = 16;
+constexpr std::size_t max_programs = 16;  // of one kind
+constexpr std::size_t max_expression = std::size_t{16} << 10U;
 constexpr std::size_t max_packages = 1000;
 constexpr std::size_t max_specification = 200;
 
 // A change of what is cached, or of how a profile is made, begins a new series of keys.
-constexpr std::string_view key_version = "senv 1";
+constexpr std::string_view key_version = "senv 2";
 
 // An option, and whether it is used.
 struct Used {
@@ -39,6 +40,29 @@ Result<std::string> checked_specification(const std::string& specification) {
                                   "': want NAME, NAME@VERSION or NAME:OUTPUT, several with commas between them");
 }
 
+Result<std::string> checked_expression(const std::string& expression) {
+    const std::string doing = "cannot use expression '" + printable(expression, 60) + "': ";
+    if (expression.size() > max_expression) return Error(Kind::usage, doing + "it has more than 16384 bytes");
+    std::string line = expression;
+    std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    if (printable(line, max_expression) != line) return Error(Kind::usage, doing + "it is not all UTF-8 text");
+    return expression;
+}
+
+Result<std::string> checked_folder(const std::string& name) {
+    std::error_code error;
+    const bool is_folder = std::filesystem::is_directory(name, error);
+    if (is_folder) return std::filesystem::absolute(name).string();
+    const std::string doing = "cannot use modules in '" + printable(name) + "'";
+    if (error) return Error::sys(error.value(), doing);
+    return Error(Kind::missing, doing + ": it is no folder");
+}
+
+Result<void> check_number(const std::vector<std::string>& list, std::size_t most, const std::string& what) {
+    if (list.size() <= most) return {};
+    return Error(Kind::usage, "cannot use more than " + std::to_string(most) + " " + what);
+}
+
 }  // namespace
 
 std::string Request::option(std::string_view name) const {
@@ -48,11 +72,12 @@ std::string Request::option(std::string_view name) const {
 Result<void> Request::check() const {
     const Used whole[] = {{"lock", !lock.empty()}, {"profile", !profile.empty()}};
     const Used parts[] = {
-        {"manifest", !manifests.empty()},
-        {"packages", !packages.empty()},
+        {"manifest", !manifests.empty()}, {"packages", !packages.empty()},      {"development", !development.empty()},
+        {"file", !files.empty()},         {"expression", !expressions.empty()},
     };
     const Used modifiers[] = {
         {"channels", !channels.empty(), "it says where packages come from, not which"},
+        {"load-path", !load_path.empty(), "it says where packages come from, not which"},
     };
     std::vector<std::string> used;
     for (const auto& options :
@@ -101,13 +126,22 @@ Result<SourceFile> read_source(const std::string& name, std::string_view what, s
 
 Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
     SENV_TRY(request.check());
-    if (request.manifests.size() > max_manifests) return Error(Kind::usage, "cannot use more than 16 manifests");
-    if (request.packages.size() > max_packages) return Error(Kind::usage, "cannot use more than 1000 packages");
+    SENV_TRY(check_number(request.manifests, max_programs, "manifests"));
+    SENV_TRY(check_number(request.files, max_programs, "files"));
+    SENV_TRY(check_number(request.expressions, max_programs, "expressions"));
+    SENV_TRY(check_number(request.load_path, max_programs, "folders with modules"));
+    SENV_TRY(check_number(request.packages, max_packages, "packages"));
+    SENV_TRY(check_number(request.development, max_packages, "packages"));
     Inputs inputs;
     inputs.system = system;
     for (const std::string& name : request.manifests)
         inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest", max_source_bytes)));
     for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
+    for (const std::string& p : request.development) inputs.development.push_back(SENV_TRY(checked_specification(p)));
+    for (const std::string& name : request.files)
+        inputs.files.push_back(SENV_TRY(read_source(name, "file", max_source_bytes)));
+    for (const std::string& e : request.expressions) inputs.expressions.push_back(SENV_TRY(checked_expression(e)));
+    for (const std::string& dir : request.load_path) inputs.load_path.push_back(SENV_TRY(checked_folder(dir)));
     if (!request.channels.empty())
         inputs.channels = SENV_TRY(read_source(request.channels, "channel file", max_source_bytes));
     return inputs;
@@ -117,13 +151,22 @@ std::string Inputs::shown() const {
     std::vector<std::string> parts;
     for (const SourceFile& manifest : manifests) parts.push_back("'" + printable(manifest.name) + "'");
     if (!packages.empty()) parts.push_back("packages '" + printable(join(packages, ",")) + "'");
+    if (!development.empty()) parts.push_back("the inputs of '" + printable(join(development, ",")) + "'");
+    for (const SourceFile& file : files) parts.push_back("'" + printable(file.name) + "'");
+    for (const std::string& e : expressions) parts.push_back("expression '" + printable(e, 60) + "'");
     return join(parts, " and ");
 }
 
 std::optional<std::string> Inputs::why_open() const {
-    for (const SourceFile& manifest : manifests) {
-        if (const auto why = why_manifest_is_open(manifest.text)) return printable(manifest.name) + ", " + *why;
+    for (const auto* sources : {&manifests, &files}) {
+        for (const SourceFile& source : *sources) {
+            if (const auto why = why_manifest_is_open(source.text)) return printable(source.name) + ", " + *why;
+        }
     }
+    for (const std::string& e : expressions) {
+        if (const auto why = why_manifest_is_open(e)) return "the expression, " + *why;
+    }
+    if (!load_path.empty()) return "the modules in '" + printable(load_path[0]) + "' may change";
     if (!channels) return std::nullopt;
     if (const auto why = why_channels_are_open(channels->text)) return printable(channels->name) + ", " + *why;
     return std::nullopt;
@@ -136,15 +179,20 @@ std::string Inputs::key(const std::vector<std::string>& identity) const {
         digest.update(std::to_string(text.size()) + ":");
         digest.update(text);
     };
-    const auto add_all = [&](const auto& list, const auto& text_of) {
+    const auto add_all = [&](const auto& list, const auto& part) {
         digest.update(std::to_string(list.size()) + ";");
-        for (const auto& item : list) add(text_of(item));
+        for (const auto& item : list) add(part(item));
     };
+    const auto text_of = [](const SourceFile& file) -> const std::string& { return file.text; };
     const auto itself = [](const std::string& text) -> const std::string& { return text; };
     add(key_version);
     add(system);
-    add_all(manifests, [](const SourceFile& file) -> const std::string& { return file.text; });
+    add_all(manifests, text_of);
     add_all(packages, itself);
+    add_all(development, itself);
+    add_all(files, text_of);
+    add_all(expressions, itself);
+    add_all(load_path, itself);
     add_all(channels ? std::vector<std::string>{channels->text} : std::vector<std::string>(), itself);
     add_all(identity, itself);
     return digest.finish().hex();

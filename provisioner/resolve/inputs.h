@@ -2,7 +2,7 @@
 //
 // Shape    The texts themselves, with what the user called them. Paths are relative to the current directory. A manifest may
 //          be a pipe ("<(echo …)"): it is read once in any case.
-// Limits   1 MiB a file, 16 manifests, 1,000 package specifications.
+// Limits   1 MiB a file, 16 manifests, files, expressions of 16 KiB and folders each, 1,000 package specifications.
 // Errors   usage: nothing was asked for, or a specification that cannot be one. missing, denied: a file that cannot be read.
 #pragma once
 
@@ -18,9 +18,13 @@ namespace senv {
 struct Request {
     std::vector<std::string> manifests;
     std::vector<std::string> packages;
-    std::string channels;      // empty: none
-    std::string lock = {};     // an environment that is there already (given.h); empty: none
-    std::string profile = {};  // the same
+    std::string channels;                       // empty: none
+    std::vector<std::string> development = {};  // packages
+    std::vector<std::string> files = {};
+    std::vector<std::string> expressions = {};
+    std::vector<std::string> load_path = {};  // folders
+    std::string lock = {};                    // an environment that is there already (given.h); empty: none
+    std::string profile = {};                 // the same
     bool for_slurm = false;
 
     /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.
@@ -41,6 +45,10 @@ Result<SourceFile> read_source(const std::string& name, std::string_view what, s
 struct Inputs {
     std::vector<SourceFile> manifests;
     std::vector<std::string> packages;
+    std::vector<std::string> development;
+    std::vector<SourceFile> files;
+    std::vector<std::string> expressions;
+    std::vector<std::string> load_path;  // absolute names
     std::optional<SourceFile> channels;
     std::string system;  // as Guix calls it: "x86_64-linux"
 
@@ -50,7 +58,7 @@ struct Inputs {
     std::string shown() const;
     /// Nothing when the texts decide the result, else why not; see closed.h.
     std::optional<std::string> why_open() const;
-    /// SHA-256 over everything above but names and places, and over `identity`; hex.
+    /// SHA-256 over everything above but names and places of files, and over `identity`; hex.
     std::string key(const std::vector<std::string>& identity) const;
 };
 

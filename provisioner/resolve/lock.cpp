@@ -160,6 +160,10 @@ Result<Lock> Lock::read(std::string_view text) {
     if (!is_system(lock.system)) return object.bad("bad system '" + printable(lock.system) + "'");
     lock.manifests = SENV_TRY(object.texts("manifests"));
     lock.packages = SENV_TRY(object.texts("packages"));
+    lock.development = SENV_TRY(object.texts("development"));
+    lock.files = SENV_TRY(object.texts("files"));
+    lock.expressions = SENV_TRY(object.texts("expressions"));
+    lock.load_path = SENV_TRY(object.number("load-path"));
     lock.transformations = SENV_TRY(object.texts("transformations"));
     if (!object.is_null("channel-file")) lock.channel_file = SENV_TRY(object.text("channel-file"));
     const Object guix(*SENV_TRY(object.field("guix", Json::value_t::object)), "guix");
@@ -174,6 +178,10 @@ std::string Lock::write() const {
                        {"profile", profile.absolute()},
                        {"manifests", manifests},
                        {"packages", packages},
+                       {"development", development},
+                       {"files", files},
+                       {"expressions", expressions},
+                       {"load-path", load_path},
                        {"transformations", transformations},
                        {"channel-file", channel_file ? Json(*channel_file) : Json()},
                        {"channels", json_of(channels)},

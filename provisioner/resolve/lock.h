@@ -6,6 +6,10 @@
 //            profile         "/gnu/store/…-profile"
 //            manifests       the texts themselves (a digest rebuilds nothing), in order
 //            packages        specifications, in order
+//            development     specifications of the packages whose development inputs are in the profile
+//            files           the texts of files that evaluate to packages
+//            expressions     the same, as expressions
+//            load-path       how many folders with modules were used: these cannot be recorded, who rebuilds has to have them
 //            transformations []
 //            channel-file    the text, or null
 //            channels        name, url, branch, commit, introduction {commit, signer} or null; of the Guix that answered,
@@ -56,6 +60,10 @@ struct Lock {
     std::string system = {};
     std::vector<std::string> manifests = {};
     std::vector<std::string> packages = {};
+    std::vector<std::string> development = {};
+    std::vector<std::string> files = {};
+    std::vector<std::string> expressions = {};
+    std::uint64_t load_path = 0;
     std::vector<std::string> transformations = {};
     std::optional<std::string> channel_file = {};
     std::vector<LockedChannel> channels = {};

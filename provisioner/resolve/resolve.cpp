@@ -6,6 +6,7 @@
 #include "provisioner/resolve/child.h"
 #include "provisioner/resolve/given.h"
 #include "provisioner/resolve/guix.h"
+#include "provisioner/resolve/program.h"
 
 namespace senv {
 
@@ -39,12 +40,11 @@ public:
 
     Result<Lock> run(bool closed) {
         const WorkFolder work = SENV_TRY(cache_.make_work_folder());
-        std::vector<Handed> manifests;
-        for (const SourceFile& manifest : inputs_.manifests) {
-            manifests.push_back(SENV_TRY(hand(manifest, closed, work, "manifest-" + std::to_string(manifests.size()))));
-        }
-        std::vector<Handed> channels;
-        if (inputs_.channels) channels.push_back(SENV_TRY(hand(*inputs_.channels, closed, work, "channels")));
+        const auto manifests = SENV_TRY(hand(inputs_.manifests, closed, work, "manifest"));
+        const auto files = SENV_TRY(hand(inputs_.files, closed, work, "file"));
+        std::vector<SourceFile> channel_files;
+        if (inputs_.channels) channel_files.push_back(*inputs_.channels);
+        const auto channels = SENV_TRY(hand(channel_files, closed, work, "channels"));
 
         Progress progress("resolving " + plain_names() + " with Guix", options_.progress, Clock::now());
         const Watcher watch = [&](std::string_view line) { progress.saw(line, Clock::now()); };
@@ -57,18 +57,30 @@ public:
             doing += " with '" + printable(inputs_.channels->name) + "'";
             guix_profile = SENV_TRY(session.prepare_channels(*inputs_.channels, channels[0].path, doing));
         }
-        SENV_TRY(build(session, work, manifests, channels, doing));
-        for (const Handed& file : manifests) SENV_TRY(check_unchanged(file));
-        for (const Handed& file : channels) SENV_TRY(check_unchanged(file));
+        SENV_TRY(build(session, work, manifests, files, channels, doing));
+        for (const auto* handed : {&manifests, &files, &channels}) {
+            for (const Handed& file : *handed) SENV_TRY(check_unchanged(file));
+        }
         return describe(session, work, guix_profile, doing);
     }
 
 private:
-    static Result<Handed> hand(const SourceFile& source, bool copy, const WorkFolder& work, const std::string& folder) {
-        // Under its own name, which Guix repeats in messages.
-        const std::string name = std::filesystem::path(source.absolute).filename().string();
-        if (!copy) return Handed{source.absolute, &source};
-        return Handed{SENV_TRY(work.write(folder + "/" + name, source.text)), &source};
+    static Result<std::vector<Handed>> hand(const std::vector<SourceFile>& sources, bool copy, const WorkFolder& work,
+                                            const std::string& kind) {
+        std::vector<Handed> handed;
+        for (const SourceFile& source : sources) {
+            std::error_code error;
+            // Nothing lies beside a pipe, and it is empty now.
+            if (!copy && std::filesystem::is_regular_file(source.absolute, error)) {
+                handed.push_back({source.absolute, &source});
+                continue;
+            }
+            // Under its own name, which Guix repeats in messages.
+            const std::string name = std::filesystem::path(source.absolute).filename().string();
+            const std::string folder = kind + "-" + std::to_string(handed.size());
+            handed.push_back({SENV_TRY(work.write(folder + "/" + name, source.text)), &source});
+        }
+        return handed;
     }
 
     static Result<void> check_unchanged(const Handed& file) {
@@ -85,19 +97,27 @@ private:
         std::vector<std::string> names;
         for (const SourceFile& manifest : inputs_.manifests) names.push_back(printable(manifest.name));
         names.insert(names.end(), inputs_.packages.begin(), inputs_.packages.end());
+        names.insert(names.end(), inputs_.development.begin(), inputs_.development.end());
+        for (const SourceFile& file : inputs_.files) names.push_back(printable(file.name));
+        for (const std::string& expression : inputs_.expressions) names.push_back(printable(expression, 60));
         return join(names, ", ");
     }
 
+    static std::vector<std::string> paths_of(const std::vector<Handed>& handed) {
+        std::vector<std::string> paths;
+        for (const Handed& file : handed) paths.push_back(file.path);
+        return paths;
+    }
+
     Result<void> build(GuixSession& session, const WorkFolder& work, const std::vector<Handed>& manifests,
-                       const std::vector<Handed>& channels, const std::string& doing) {
-        std::vector<std::string> files;
+                       const std::vector<Handed>& files, const std::vector<Handed>& channels,
+                       const std::string& doing) {
         std::vector<std::pair<std::string, std::string>> names;
-        for (const Handed& file : manifests) {
-            files.push_back(file.path);
-            names.emplace_back(file.path, file.source->name);
+        for (const auto* handed : {&manifests, &files, &channels}) {
+            for (const Handed& file : *handed) names.emplace_back(file.path, file.source->name);
         }
-        for (const Handed& file : channels) names.emplace_back(file.path, file.source->name);
-        const std::string program = SENV_TRY(work.write("profile.scm", profile_program(files, inputs_.packages)));
+        const std::string program =
+            SENV_TRY(work.write("profile.scm", profile_program(inputs_, paths_of(manifests), paths_of(files))));
         const auto channel_file = channels.empty() ? std::nullopt : std::optional(channels[0].path);
         profile_ = SENV_TRY(session.build(program, work.path() + "/root", inputs_, channel_file, names, doing));
         return {};
@@ -113,6 +133,10 @@ private:
         Lock lock = {*profile_};
         lock.system = inputs_.system;
         lock.packages = inputs_.packages;
+        lock.development = inputs_.development;
+        for (const SourceFile& file : inputs_.files) lock.files.push_back(file.text);
+        lock.expressions = inputs_.expressions;
+        lock.load_path = inputs_.load_path.size();
         for (const SourceFile& manifest : inputs_.manifests) lock.manifests.push_back(manifest.text);
         if (inputs_.channels) lock.channel_file = inputs_.channels->text;
         const std::string script = SENV_TRY(work.write("describe.scm", describe_script()));

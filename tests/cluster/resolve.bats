@@ -45,6 +45,11 @@ error() {
     says "$@"
 }
 
+# shell_profile OPTION…: the profile that the real guix shell makes of them.
+shell_profile() {
+    a guix time-machine -q -C $channels_1 -- shell "$@" -- sh -c 'echo "$GUIX_ENVIRONMENT"' 2>/dev/null
+}
+
 # quiet: nothing on stderr but progress, which a slow machine gets to see.
 quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
 
@@ -117,6 +122,49 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     # A manifest may come through a pipe: it is read once.
     run -0 --separate-stderr a bash -c "senv resolve -m <(echo '(specifications->manifest (list \"senv-bash\"))') -C $channels_1"
     [[ $output == /gnu/store/*-profile ]]
+}
+
+@test "resolve: development inputs, files and expressions, as guix shell has them" {
+    echo '(use-modules (senv-test packages)) (list senv-zlib (list senv-numactl "out"))' | file f.scm
+    local expression='(list (@ (senv-test packages) senv-attr))'
+    resolve -m $manifests/hello.scm --packages senv-sed,senv-grep -D senv-bash -f f.scm -e "$expression" -C $channels_1
+    works
+    quiet
+    local profile=$output
+    # The order is the same, too.
+    [[ $profile == "$(shell_profile -m $manifests/hello.scm senv-sed senv-grep -D senv-bash -f f.scm -e "$expression")" ]]
+    run -0 a sh -c "ls $profile/bin/sed $profile/bin/grep && grep -o '\"senv-ncurses\"' $profile/manifest"
+    says '"senv-ncurses"'
+    # Of these, all is said by the texts.
+    resolve -D senv-bash -f f.scm -e "$expression" -C $channels_1
+    works
+    run ! a test -e "$output/bin/bash"
+    resolve -D senv-bash -f f.scm -e "$expression" -C $channels_1 --json
+    [[ $(jq .cached <<<"$output") == true ]]
+    run -0 a senv lock -D senv-bash -f f.scm -e "$expression" -C $channels_1
+    [[ $(jq -c '[.development, .files, .expressions, ."load-path"]' <<<"$output") == \
+        "$(jq -nc --arg file "$(alice cat "$here/f.scm")" --arg e "$expression" '[["senv-bash"], [$file + "\n"], [$e], 0]')" ]]
+    # From a pipe, and with more than the texts say.
+    run -0 --separate-stderr a bash -c "senv resolve -v -f <(echo '(load \"$here/f.scm\")') -C $channels_1"
+    [[ $output == "$(shell_profile -f f.scm)" ]]
+    [[ $stderr == *"resolved each time: /dev/fd/"*", line 1, column 2: 'load' may depend on more"* ]]
+}
+
+@test "resolve: a folder with modules, as guix shell has it, looked at each time" {
+    a mkdir modules
+    echo '(define-module (own) #:use-module (guix packages) #:use-module (senv-test packages))
+          (define-public own (package (inherit senv-attr) (name "own")))' | file modules/own.scm
+    resolve -v -L modules --packages own -C $channels_1
+    works
+    [[ $stderr == *"resolved each time: the modules in '$here/modules' may change"* ]]
+    [[ $output == "$(shell_profile -L modules own)" ]]
+    a sed -i 's/senv-attr/senv-zlib/' modules/own.scm
+    resolve -L modules --packages own -C $channels_1
+    works
+    run -0 a sh -c "ls $output/lib"
+    says libz.so.1
+    run -0 a senv lock -L modules --packages own -C $channels_1
+    [[ $(jq '."load-path"' <<<"$output") == 1 ]]
 }
 
 @test "resolve: without a channel file the Guix on the PATH answers, and another one is another key" {
@@ -247,6 +295,35 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     echo '42' | file m.scm
     resolve -m m.scm -C $channels_1
     error "m.scm does not return a manifest"
+}
+
+@test "failure: what gives no packages" {
+    local options wanted
+    echo '(specifications->manifest (list "senv-hello"))' | file m.scm
+    echo '(use-modules (gnu packages) (guix profiles)) (load "m.scm")' | file manifest.scm
+    printf '(list\n  (second)' | file open.scm
+    echo '(first)' | file unbound.scm
+    echo '42' | file number.scm
+    while IFS='|' read -r options wanted; do
+        run --separate-stderr a sh -c "senv resolve $options -C $channels_1"
+        error "$wanted" || { echo "$options"; return 1; }
+    done <<'END'
+-f none.scm|senv: cannot read file 'none.scm': No such file or directory
+-f number.scm|senv: cannot resolve 'number.scm' with '/srv/channels/channels-1.scm': number.scm is no package and no list of packages
+-f manifest.scm|: manifest.scm is a manifest, want a package or a list of packages
+-f open.scm|: open.scm:2:11: missing closing parenthesis
+-f unbound.scm|: first: unbound variable
+-f unbound.scm|senv: hint: Did you forget `(use-modules (srfi srfi-1))'
+-e 42|senv: cannot resolve expression '42' with '/srv/channels/channels-1.scm': the expression is no package and no list
+-e '(list 42)'|: the expression is no package and no list of packages
+-e 'hello'|: failed to evaluate expression 'hello': Unbound variable: hello
+-e 'hello'|senv: hint: name the module too, as in (@ (gnu packages base) hello)
+-e '('|: failed to read expression
+-D no-such-package|senv: cannot resolve the inputs of 'no-such-package'
+-D no-such-package|: no-such-package: unknown package
+-L none --packages senv-hello|senv: cannot use modules in 'none': No such file or directory
+-L number.scm --packages senv-hello|senv: cannot use modules in 'number.scm': it is no folder
+END
 }
 
 @test "failure: unknown package, named" {

@@ -54,6 +54,23 @@ TEST_F(ResolveInputs, KeyTellsEverythingApart) {
     for (std::size_t i = 0; i < std::size(keys); ++i) {
         for (std::size_t k = 0; k < i; ++k) EXPECT_NE(keys[i], keys[k]) << i << " " << k;
     }
+    const auto with = [&](auto change) {
+        Request request{{a}, {}, ""};
+        change(request);
+        return key(request);
+    };
+    const std::string others[] = {
+        keys[0],
+        with([](Request& r) { r.packages = {"x"}; }),
+        with([](Request& r) { r.development = {"x"}; }),
+        with([&](Request& r) { r.files = {b}; }),
+        with([&](Request& r) { r.manifests.push_back(b); }),
+        with([](Request& r) { r.expressions = {"y"}; }),
+        with([&](Request& r) { r.load_path = {dir.path().string()}; }),
+    };
+    for (std::size_t i = 0; i < std::size(others); ++i) {
+        for (std::size_t k = 0; k < i; ++k) EXPECT_NE(others[i], others[k]) << i << " " << k;
+    }
     auto other = Inputs::read({{a}, {}, ""}, "aarch64-linux");
     ASSERT_THAT(other, IsOk());
     EXPECT_NE(other.value().key({}), keys[0]);
@@ -70,10 +87,30 @@ TEST_F(ResolveInputs, OpenWhenOneOfThemIs) {
                 testing::HasSubstr("closed.scm, want (list (channel"));
 }
 
+TEST_F(ResolveInputs, OpenWhenAFileOrAnExpressionOrModulesAre) {
+    Request request{{}, {"hello"}, ""};
+    request.files = {write("closed.scm", "(use-modules (gnu packages base)) hello")};
+    request.expressions = {"(@ (gnu packages base)\n\thello)"};
+    request.development = {"hello"};
+    EXPECT_FALSE(read(request).why_open());
+    request.expressions.emplace_back("(local-file \"x\")");
+    EXPECT_EQ(read(request).why_open().value_or("").substr(0, 46), "the expression, line 1, column 2: 'local-file'");
+    request.files.push_back(write("open.scm", "(getenv \"X\")"));
+    EXPECT_THAT(read(request).why_open().value_or(""), testing::HasSubstr("open.scm, line 1, column 2: 'getenv'"));
+    request = {{}, {"hello"}, ""};
+    request.load_path = {dir.path().string()};
+    EXPECT_EQ(read(request).why_open(), "the modules in '" + dir.path().string() + "' may change");
+}
+
 TEST_F(ResolveInputs, AreShownToPeople) {
     const std::string a = write("a.scm", "");
     EXPECT_EQ(read({{a}, {}, ""}).shown(), "'" + a + "'");
     EXPECT_EQ(read({{a}, {"x", "y"}, ""}).shown(), "'" + a + "' and packages 'x,y'");
+    Request request;
+    request.development = {"x"};
+    request.files = {a};
+    request.expressions = {"(list\n x)"};
+    EXPECT_EQ(read(request).shown(), "the inputs of 'x' and '" + a + "' and expression '(list\\x0a x)'");
 }
 
 TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
@@ -111,6 +148,22 @@ TEST_F(ResolveInputs, SayWhatCannotBeRead) {
         EXPECT_THAT(Inputs::read({{}, {bad}, ""}, ""), FailsWith(Kind::usage, "cannot use package")) << bad;
     }
     EXPECT_THAT(Inputs::read({{}, {std::string(201, 'a')}, ""}, ""), FailsWith(Kind::usage, "cannot use package"));
+    const auto with = [&](auto change) {
+        Request request{{}, {"x"}, ""};
+        change(request);
+        return Inputs::read(request, "");
+    };
+    EXPECT_THAT(with([](Request& r) { r.development = {"a b"}; }), FailsWith(Kind::usage, "cannot use package 'a b'"));
+    EXPECT_THAT(with([&](Request& r) { r.files = {dir / "none"}; }), FailsWith(Kind::missing, "cannot read file '"));
+    EXPECT_THAT(with([&](Request& r) { r.load_path = {dir / "none"}; }),
+                FailsWith(Kind::missing, "cannot use modules in '" + dir / "none"));
+    for (const char* bad : {"a\x01", "a\tb\x7f", "a\xff"}) {
+        EXPECT_THAT(with([&](Request& r) { r.expressions = {bad}; }), FailsWith(Kind::usage, "not all UTF-8 text"));
+    }
+    EXPECT_THAT(with([](Request& r) { r.expressions = {std::string(16385, 'a')}; }),
+                FailsWith(Kind::usage, "more than 16384 bytes"));
+    EXPECT_THAT(with([](Request& r) { r.expressions.assign(17, "a"); }), FailsWith(Kind::usage, "more than 16 expr"));
+    EXPECT_THAT(with([](Request& r) { r.packages.assign(1001, "a"); }), FailsWith(Kind::usage, "more than 1000 pack"));
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ TEST(Lock, RefusesAnyFieldThatIsForged) {
             ++tried;
         }
     }
-    EXPECT_EQ(tried, 10 + 1 + 5 + 2 + 4);
+    EXPECT_EQ(tried, 14 + 1 + 5 + 2 + 4);
 }
 
 TEST(Lock, RefusesAClosureThatIsNone) {

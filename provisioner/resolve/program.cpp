@@ -1,0 +1,81 @@
+#include "provisioner/resolve/program.h"
+
+#include "provisioner/scheme_data.h"
+
+namespace senv {
+
+namespace {
+
+// load* prints what is wrong and throws 'quit; caught here, or the outer load* would add its own complaint.
+constexpr std::string_view beginning = R"(
+(use-modules (guix packages) (guix profiles) (guix ui) (gnu packages) (ice-9 match) (srfi srfi-1))
+
+(define (give-up . _)
+  (force-output (current-error-port))
+  (primitive-exit 1))
+(define (refuse message . arguments)
+  (format (current-error-port) "guix build: error: ~a~%" (apply format #f message arguments))
+  (give-up))
+(define (guarded thunk)
+  (catch 'quit (lambda () (call-with-error-handling thunk)) give-up))
+
+(define* (entry package #:optional (output "out"))
+  (package->manifest-entry package output))
+(define (manifest-in file)
+  (let ((value (load* file (make-user-module '((guix profiles) (gnu))))))
+    (unless (manifest? value)
+      (refuse "~a does not return a manifest" file))
+    (manifest-entries value)))
+(define (package-named specification)
+  (call-with-values (lambda () (specification->package+output specification))
+    (lambda (package output)
+      (list (entry package output)))))
+(define (development-of specification)
+  (call-with-values (lambda () (specification->package+output specification))
+    (lambda (package output)
+      (manifest-entries (package->development-manifest package for-system)))))
+(define (packages-in what value)
+  (match value
+    ((? package? package) (list (entry package)))
+    (((? package? package) (? string? output)) (list (entry package output)))
+    ((values ...) (append-map (lambda (value) (packages-in what value)) values))
+    ((? manifest?) (refuse "~a is a manifest, want a package or a list of packages~%hint: Name it as a manifest." what))
+    (_ (refuse "~a is no package and no list of packages" what))))
+(define (file-in file)
+  (packages-in file (load* file (make-user-module '()))))
+(define (expression-in text)
+  (packages-in "the expression" (read/eval text)))
+(define (same? one other)
+  (and (eq? (manifest-entry-item one) (manifest-entry-item other))
+       (string=? (manifest-entry-output one) (manifest-entry-output other))))
+)";
+
+// Calls `procedure` for each of the arguments, the last one first.
+void add_calls(std::string& program, std::string_view procedure, const std::vector<std::string>& arguments) {
+    for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument) {
+        program += "\n      (" + std::string(procedure) + " " + scheme_string(*argument) + ")";
+    }
+}
+
+}  // namespace
+
+std::string profile_program(const Inputs& inputs, const std::vector<std::string>& manifests,
+                            const std::vector<std::string>& files) {
+    std::string program = "(define for-system " + scheme_string(inputs.system) + ")";
+    program += beginning;
+    program += R"(
+(define content
+  (guarded
+   (lambda ()
+     (append)";
+    add_calls(program, "expression-in", inputs.expressions);
+    add_calls(program, "file-in", files);
+    add_calls(program, "development-of", inputs.development);
+    add_calls(program, "package-named", inputs.packages);
+    add_calls(program, "manifest-in", manifests);
+    return program + R"())))
+(profile (content (manifest (delete-duplicates content same?))) (allow-collisions? #t))
+)";
+}
+
+}  // namespace senv
