@@ -48,6 +48,15 @@ void add_request(CLI::App& command, Options& options) {
     command.add_option("-L,--load-path", options.request.load_path, "A folder with modules of packages")
         ->type_name("DIR")
         ->allow_extra_args(false);
+    command
+        .add_option("--transform", options.request.transformations,
+                    "Transformations, as guix shell has them, without dashes; also for what manifests name")
+        ->type_name("'KEY=VALUE ...'")
+        ->allow_extra_args(false);
+    command.add_option("--tune", options.request.tune, "Tune packages for this CPU, as guix shell --tune=CPU")
+        ->type_name("CPU");
+    command.add_option("--amd-gpu", options.request.amd_gpu, "Build for these GPUs, as guix shell --amd-gpu=LIST")
+        ->type_name("LIST");
     command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")
         ->type_name("FILE");
     command.add_flag("-v,--verbose", options.verbose, "Show what Guix prints, and why a result is not remembered");

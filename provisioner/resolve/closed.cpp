@@ -35,7 +35,7 @@ const Names& pure_mappers() {
 const Names& closed_transformations() {
     static const Names names = {
         "with-input",          "with-graft", "with-c-toolchain", "with-debug-info", "without-tests",
-        "with-configure-flag", "tune"};
+        "with-configure-flag", "tune",       "amd-gpu"};
     return names;
 }
 
@@ -245,8 +245,8 @@ private:
         }
         for (const Datum& option : form.items[1].items[1].items) {
             if (!option.is_list() || option.items.size() != 1 || option.items[0].type != Datum::Type::symbol ||
-                closed_transformations().count(option.items[0].text) == 0 || option.tail.size() != 1 ||
-                !option.tail[0].is_string() || option.tail[0].text == "native") {
+                option.tail.size() != 1 || !option.tail[0].is_string() ||
+                !is_closed_transformation(option.items[0].text, option.tail[0].text)) {
                 return open(option, cause);
             }
         }
@@ -294,6 +294,10 @@ std::optional<std::string> why_channel_is_open(const Datum& channel) {
 }
 
 }  // namespace
+
+bool is_closed_transformation(std::string_view name, std::string_view value) {
+    return closed_transformations().count(name) != 0 && !value.empty() && value != "native";
+}
 
 std::optional<std::string> why_manifest_is_open(std::string_view text) {
     return Manifest().check(text);

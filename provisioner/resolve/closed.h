@@ -20,6 +20,8 @@ namespace senv {
 
 /// Nothing when the manifest is closed, else why not: "line 3, column 2: 'local-file' may depend on something else".
 std::optional<std::string> why_manifest_is_open(std::string_view text);
+/// Is that so for a transformation option, such as "with-input" with "openmpi=mpich"?
+bool is_closed_transformation(std::string_view name, std::string_view value);
 /// The same for a channel file.
 std::optional<std::string> why_channels_are_open(std::string_view text);
 

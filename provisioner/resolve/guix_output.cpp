@@ -132,7 +132,7 @@ std::string our_hint(std::string_view what, const std::vector<std::string>& line
     return {};
 }
 
-// "failed to load 'm.scm': m.scm:2:1: TEXT" says the name twice; the reader counts columns from 1 and behind the character.
+// "failed to load 'm.scm': m.scm:2:1: TEXT" says the name twice, or one that means nothing to the user; the reader counts columns from 1 and behind the character.
 void shorten(std::string& what) {
     for (const std::string_view prefix : {"failed to load '", "read error while loading '"}) {
         if (!what.starts_with(prefix)) continue;
@@ -140,6 +140,10 @@ void shorten(std::string& what) {
         if (end == std::string::npos) return;
         const std::string name = what.substr(prefix.size(), end - prefix.size());
         std::string rest = what.substr(end + 3);
+        if (name.empty()) {
+            what = std::move(rest);
+            return;
+        }
         const auto location = location_in(rest);
         if (!location || location->file != name) return;
         const std::size_t back = prefix.starts_with("read") ? 2 : 0;

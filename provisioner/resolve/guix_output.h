@@ -24,7 +24,7 @@ struct Cause {
     std::string hint;  // what Guix advises, or what we know to help; may be empty
 };
 
-/// `names`: file names that Guix was given, and what the user calls them.
+/// `names`: file names that Guix was given, and what the user calls them; nothing for a file that is none of his.
 Cause cause_of(std::string_view messages, const std::vector<std::pair<std::string, std::string>>& names);
 
 /// "FILE:LINE:COLUMN: …" at the beginning of `what`, for a FILE called `name`: "\n  LINE'S TEXT\n     ^". Else nothing.

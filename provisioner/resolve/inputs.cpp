@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::size_t max_source_bytes = std::size_t{1} << 20U;
 constexpr std::size_t max_programs = 16;  // of one kind
+constexpr std::size_t max_transformations = 100;
+constexpr std::size_t max_word = 4096;
 constexpr std::size_t max_expression = std::size_t{16} << 10U;
 constexpr std::size_t max_packages = 1000;
 constexpr std::size_t max_specification = 200;
@@ -44,9 +46,45 @@ Result<std::string> checked_expression(const std::string& expression) {
     const std::string doing = "cannot use expression '" + printable(expression, 60) + "': ";
     if (expression.size() > max_expression) return Error(Kind::usage, doing + "it has more than 16384 bytes");
     std::string line = expression;
-    std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    std::ranges::replace_if(
+        line, [](char c) { return c == '\n' || c == '\t'; }, ' ');
     if (printable(line, max_expression) != line) return Error(Kind::usage, doing + "it is not all UTF-8 text");
     return expression;
+}
+
+Result<void> check_number(const std::vector<std::string>& list, std::size_t most, const std::string& what) {
+    if (list.size() <= most) return {};
+    return Error(Kind::usage, "cannot use more than " + std::to_string(most) + " " + what);
+}
+
+Result<std::string> checked_transformation(const std::string& word) {
+    const auto name = word.substr(0, word.find('='));
+    const bool named = !name.empty() && name[0] != '-' && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
+    if (named && word.size() <= max_word && word.find(' ') == std::string::npos && printable(word, max_word) == word) {
+        return word;
+    }
+    return Error(Kind::usage,
+                 "cannot use transformation '" + printable(word) +
+                     "': want words such as with-input=openmpi=mpich, as `guix shell` has them behind \"--\"");
+}
+
+Result<std::vector<std::string>> words_of(const Request& request) {
+    std::vector<std::string> words;
+    for (const std::string& text : request.transformations) {
+        for (const std::string_view word : split(text, ' ')) {
+            if (!word.empty()) words.emplace_back(word);
+        }
+    }
+    if (words.empty() && !request.transformations.empty()) {
+        return Error(Kind::usage, "cannot use " + request.option("transform") + " without a value");
+    }
+    if (!request.tune.empty()) words.push_back("tune=" + request.tune);
+    if (!request.amd_gpu.empty()) words.push_back("amd-gpu=" + request.amd_gpu);
+    for (const std::string& word : words) SENV_TRY(checked_transformation(word));
+    SENV_TRY(check_number(words, max_transformations, "transformations"));
+    return words;
 }
 
 Result<std::string> checked_folder(const std::string& name) {
@@ -56,11 +94,6 @@ Result<std::string> checked_folder(const std::string& name) {
     const std::string doing = "cannot use modules in '" + printable(name) + "'";
     if (error) return Error::sys(error.value(), doing);
     return Error(Kind::missing, doing + ": it is no folder");
-}
-
-Result<void> check_number(const std::vector<std::string>& list, std::size_t most, const std::string& what) {
-    if (list.size() <= most) return {};
-    return Error(Kind::usage, "cannot use more than " + std::to_string(most) + " " + what);
 }
 
 }  // namespace
@@ -78,6 +111,9 @@ Result<void> Request::check() const {
     const Used modifiers[] = {
         {"channels", !channels.empty(), "it says where packages come from, not which"},
         {"load-path", !load_path.empty(), "it says where packages come from, not which"},
+        {"transform", !transformations.empty(), "it says how packages are changed, not which"},
+        {"tune", !tune.empty(), "it says how packages are changed, not which"},
+        {"amd-gpu", !amd_gpu.empty(), "it says how packages are changed, not which"},
     };
     std::vector<std::string> used;
     for (const auto& options :
@@ -142,6 +178,7 @@ Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
         inputs.files.push_back(SENV_TRY(read_source(name, "file", max_source_bytes)));
     for (const std::string& e : request.expressions) inputs.expressions.push_back(SENV_TRY(checked_expression(e)));
     for (const std::string& dir : request.load_path) inputs.load_path.push_back(SENV_TRY(checked_folder(dir)));
+    inputs.transformations = SENV_TRY(words_of(request));
     if (!request.channels.empty())
         inputs.channels = SENV_TRY(read_source(request.channels, "channel file", max_source_bytes));
     return inputs;
@@ -165,6 +202,13 @@ std::optional<std::string> Inputs::why_open() const {
     }
     for (const std::string& e : expressions) {
         if (const auto why = why_manifest_is_open(e)) return "the expression, " + *why;
+    }
+    for (const std::string& word : transformations) {
+        const auto end = std::min(word.find('='), word.size());
+        if (!is_closed_transformation(word.substr(0, end),
+                                      std::string_view(word).substr(std::min(end + 1, word.size())))) {
+            return "transformation '" + printable(word) + "' may depend on more than it says";
+        }
     }
     if (!load_path.empty()) return "the modules in '" + printable(load_path[0]) + "' may change";
     if (!channels) return std::nullopt;
@@ -193,6 +237,7 @@ std::string Inputs::key(const std::vector<std::string>& identity) const {
     add_all(files, text_of);
     add_all(expressions, itself);
     add_all(load_path, itself);
+    add_all(transformations, itself);
     add_all(channels ? std::vector<std::string>{channels->text} : std::vector<std::string>(), itself);
     add_all(identity, itself);
     return digest.finish().hex();

@@ -22,9 +22,12 @@ struct Request {
     std::vector<std::string> development = {};  // packages
     std::vector<std::string> files = {};
     std::vector<std::string> expressions = {};
-    std::vector<std::string> load_path = {};  // folders
-    std::string lock = {};                    // an environment that is there already (given.h); empty: none
-    std::string profile = {};                 // the same
+    std::vector<std::string> load_path = {};        // folders
+    std::vector<std::string> transformations = {};  // "with-input=openmpi=mpich tune=skylake", each
+    std::string tune = {};                          // a CPU; empty: none
+    std::string amd_gpu = {};                       // "gfx90a,gfx942"; empty: none
+    std::string lock = {};                          // an environment that is there already (given.h); empty: none
+    std::string profile = {};                       // the same
     bool for_slurm = false;
 
     /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.
@@ -48,7 +51,8 @@ struct Inputs {
     std::vector<std::string> development;
     std::vector<SourceFile> files;
     std::vector<std::string> expressions;
-    std::vector<std::string> load_path;  // absolute names
+    std::vector<std::string> load_path;        // absolute names
+    std::vector<std::string> transformations;  // one a word: "tune=skylake"
     std::optional<SourceFile> channels;
     std::string system;  // as Guix calls it: "x86_64-linux"
 

@@ -7,7 +7,7 @@ namespace senv {
 namespace {
 
 // load* prints what is wrong and throws 'quit; caught here, or the outer load* would add its own complaint.
-constexpr std::string_view beginning = R"(
+constexpr std::string_view beginning = R"scm(
 (use-modules (guix packages) (guix profiles) (guix ui) (gnu packages) (ice-9 match) (srfi srfi-1))
 
 (define (give-up . _)
@@ -18,14 +18,57 @@ constexpr std::string_view beginning = R"(
   (give-up))
 (define (guarded thunk)
   (catch 'quit (lambda () (call-with-error-handling thunk)) give-up))
+)scm";
 
+constexpr std::string_view without_transformations = R"scm(
+(define transform identity)
+(define transformed identity)
+)scm";
+
+// Each word is parsed as the command line option that it stands for. An entry of a manifest keeps properties of its own.
+constexpr std::string_view with_transformations = R"scm(
+(use-modules (guix scripts) (guix transformations) (guix utils) (srfi srfi-26) (srfi srfi-37))
+
+(define names
+  (delete "help-transform" (filter string? (append-map option-names %transformation-options))))
+(define (refuse-unless-known word)
+  (let ((name (car (string-split word #\=))))
+    (unless (member name names)
+      (refuse "this Guix has no transformation '~a'~a; it has ~a~a" name
+              (if (string=? name "amd-gpu") ", which exists since 2026-01-25, after 1.5.0" "")
+              (string-join names ", ")
+              (cond ((string=? name "amd-gpu") "\nhint: Use channels of that day or later.")
+                    ((string-closest name names) => (cut format #f "~%hint: Did you mean `~a'?" <>))
+                    (else ""))))))
+(define transform
+  (guarded
+   (lambda ()
+     (for-each refuse-unless-known words)
+     (options->transformation
+      (parse-command-line (map (cut string-append "--" <>) words) %transformation-options
+                          (list `((system . ,for-system))) #:build-options? #f)))))
+(define (transformed entry)
+  (let* ((old (manifest-entry-item entry))
+         (new (transform old))
+         (output (manifest-entry-output entry)))
+    (if (eq? old new)
+        entry
+        (match (alist-delete 'transformations (manifest-entry-properties entry))
+          (() (package->manifest-entry new output))
+          (properties (package->manifest-entry new output
+                                               #:properties `((transformations . ,(assq-ref (package-properties new)
+                                                                                            'transformations))
+                                                              ,@properties)))))))
+)scm";
+
+constexpr std::string_view procedures = R"scm(
 (define* (entry package #:optional (output "out"))
-  (package->manifest-entry package output))
+  (package->manifest-entry (transform package) output))
 (define (manifest-in file)
   (let ((value (load* file (make-user-module '((guix profiles) (gnu))))))
     (unless (manifest? value)
       (refuse "~a does not return a manifest" file))
-    (manifest-entries value)))
+    (map transformed (manifest-entries value))))
 (define (package-named specification)
   (call-with-values (lambda () (specification->package+output specification))
     (lambda (package output)
@@ -33,7 +76,7 @@ constexpr std::string_view beginning = R"(
 (define (development-of specification)
   (call-with-values (lambda () (specification->package+output specification))
     (lambda (package output)
-      (manifest-entries (package->development-manifest package for-system)))))
+      (manifest-entries (package->development-manifest (transform package) for-system)))))
 (define (packages-in what value)
   (match value
     ((? package? package) (list (entry package)))
@@ -48,7 +91,7 @@ constexpr std::string_view beginning = R"(
 (define (same? one other)
   (and (eq? (manifest-entry-item one) (manifest-entry-item other))
        (string=? (manifest-entry-output one) (manifest-entry-output other))))
-)";
+)scm";
 
 // Calls `procedure` for each of the arguments, the last one first.
 void add_calls(std::string& program, std::string_view procedure, const std::vector<std::string>& arguments) {
@@ -63,19 +106,28 @@ std::string profile_program(const Inputs& inputs, const std::vector<std::string>
                             const std::vector<std::string>& files) {
     std::string program = "(define for-system " + scheme_string(inputs.system) + ")";
     program += beginning;
-    program += R"(
+    if (inputs.transformations.empty()) {
+        program += without_transformations;
+    } else {
+        program += "\n(define words (list";
+        for (const std::string& word : inputs.transformations) program += " " + scheme_string(word);
+        program += "))";
+        program += with_transformations;
+    }
+    program += procedures;
+    program += R"scm(
 (define content
   (guarded
    (lambda ()
-     (append)";
+     (append)scm";
     add_calls(program, "expression-in", inputs.expressions);
     add_calls(program, "file-in", files);
     add_calls(program, "development-of", inputs.development);
     add_calls(program, "package-named", inputs.packages);
     add_calls(program, "manifest-in", manifests);
-    return program + R"())))
+    return program + R"scm())))
 (profile (content (manifest (delete-duplicates content same?))) (allow-collisions? #t))
-)";
+)scm";
 }
 
 }  // namespace senv

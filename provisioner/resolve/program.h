@@ -2,6 +2,9 @@
 //
 // Shape    The profile has the contents that `guix shell -m FILE… PACKAGE… -D PACKAGE… -f FILE… -e EXPRESSION…` gives it, in
 //          that order, which decides between packages that have the same file: for the same Guix it is the same store item.
+//          Transformations are those of the Guix that runs the program, with the meaning that its command line gives them. They
+//          apply to packages and development inputs as in guix shell, and to the packages in manifests, which guix shell
+//          leaves as they are: an entry becomes what it would be if its package stood on the command line.
 // Errors   What the program refuses it says as Guix does ("guix build: error: …", "hint: …"), for guix_output.h.
 // Source   Guix 1.5.0, guix/scripts/environment.scm: options/resolve-packages, which goes through the options backwards;
 //          guix/scripts/shell.scm.

@@ -118,6 +118,7 @@ private:
         }
         const std::string program =
             SENV_TRY(work.write("profile.scm", profile_program(inputs_, paths_of(manifests), paths_of(files))));
+        names.emplace_back(program, "");
         const auto channel_file = channels.empty() ? std::nullopt : std::optional(channels[0].path);
         profile_ = SENV_TRY(session.build(program, work.path() + "/root", inputs_, channel_file, names, doing));
         return {};
@@ -137,6 +138,7 @@ private:
         for (const SourceFile& file : inputs_.files) lock.files.push_back(file.text);
         lock.expressions = inputs_.expressions;
         lock.load_path = inputs_.load_path.size();
+        lock.transformations = inputs_.transformations;
         for (const SourceFile& manifest : inputs_.manifests) lock.manifests.push_back(manifest.text);
         if (inputs_.channels) lock.channel_file = inputs_.channels->text;
         const std::string script = SENV_TRY(work.write("describe.scm", describe_script()));

@@ -167,6 +167,116 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     [[ $(jq '."load-path"' <<<"$output") == 1 ]]
 }
 
+@test "transform: with-input, with-graft and with-source, as guix shell has them; for manifests, too" {
+    local word text profile=''
+    a mkdir modules
+    file modules/own.scm <"$BATS_TEST_DIRNAME/own.scm"
+    echo '(specifications->manifest (list "own-app"))' | file m.scm
+    echo "other source" | file other.txt
+    while read -r word text; do
+        resolve -L modules --packages own-app --transform "$word" -C $channels_1
+        works
+        [[ $output != "$profile" ]]
+        profile=$output
+        [[ $profile == "$(shell_profile -L modules own-app --"$word")" ]]
+        run -0 a "$profile/bin/own-app"
+        [[ $output == "$text" ]]
+        resolve -L modules -m m.scm --transform "$word" -C $channels_1
+        [[ $output == "$profile" ]]
+    done <<'END'
+with-input=own-lib=own-new new library
+with-graft=own-lib=own-new new library
+with-source=own-lib=other.txt other source
+END
+    word=with-input=own-lib=own-new
+    # Where else it has an effect.
+    resolve -L modules -D own-app --transform $word -C $channels_1
+    [[ $output == "$(shell_profile -L modules --$word -D own-app)" ]]
+    run -0 a cat "$output/text"
+    says "new library"
+    resolve -L modules -e '(@ (own) own-app)' --transform $word -C $channels_1
+    run -0 a "$output/bin/own-app"
+    says "new library"
+    # Entries that are more than packages keep what is theirs.
+    echo '(use-modules (guix profiles))
+          (manifest (map (lambda (entry) (manifest-entry (inherit entry) (properties (quote ((mine . "kept"))))))
+                         (manifest-entries (specifications->manifest (list "own-app")))))' | file entries.scm
+    resolve -L modules -m entries.scm --transform $word -C $channels_1
+    run -0 a sh -c "$output/bin/own-app; cat $output/manifest"
+    says "new library" "(transformations (with-input . \"own-lib=own-new\"))" "kept"
+    run -0 a senv lock -L modules --packages own-app --transform "$word tune=skylake" -C $channels_1
+    [[ $(jq -c .transformations <<<"$output") == "[\"$word\",\"tune=skylake\"]" ]]
+}
+
+# derivation OPTION…: of the profile that senv resolve would build, without grafts.
+derivation() { a env XDG_CACHE_HOME="$here/cache" senv --config derivations.toml resolve "$@"; }
+shell_derivation() { a guix shell --no-grafts --dry-run "$@" 2>&1 | grep -o '/gnu/store/.*-profile\.drv'; }
+
+@test "transform: all that need no network, at the level of derivations; for manifests, too" {
+    local package words word found seen='' repository=/srv/channels/senv-test.git
+    printf '%s\n' '#!/bin/bash' '[[ $1 != build ]] || set -- build --no-grafts --derivations "${@:2}"' 'exec guix "$@"' |
+        file derivations
+    a chmod 755 derivations
+    echo "guix = \"$here/derivations\"" | file derivations.toml
+    echo patch | file a.patch
+    local git=with-git-url=hello=file://$repository
+    while read -r package words; do
+        local -a options=()
+        for word in $words; do options+=("--$word"); done
+        found=$(derivation --packages "$package" --transform "$words")
+        [[ $found == /gnu/store/*-profile.drv && $seen != *"$found"* ]] || { echo "$words: $found"; return 1; }
+        seen+=" $found"
+        [[ $found == "$(shell_derivation "$package" "${options[@]}")" ]] || { echo "$words: not as guix shell"; return 1; }
+        echo "(specifications->manifest (list \"$package\"))" | file m.scm
+        [[ $found == "$(derivation -m m.scm --transform "$words")" ]] || { echo "$words: not for manifests"; return 1; }
+    done <<END
+gsl tune=generic
+gsl tune=skylake
+hello with-c-toolchain=hello=gcc-toolchain@12
+hello with-debug-info=hello
+hello without-tests=hello
+hello with-configure-flag=hello=--disable-nls with-configure-flag=hello=--x=y
+hello with-patch=hello=a.patch
+hello $git
+hello $git with-branch=hello=master
+hello $git with-commit=hello=$(alice git -C $repository rev-parse master)
+hello without-tests=hello with-debug-info=hello
+END
+    [[ $(derivation --packages gsl --tune skylake) == "$(shell_derivation gsl --tune=skylake)" ]]
+}
+
+@test "transform: what the words decide alone is remembered" {
+    resolve --packages senv-hello --transform 'with-input=senv-zlib=senv-attr' --tune skylake -C $channels_1
+    works
+    resolve --packages senv-hello --transform 'with-input=senv-zlib=senv-attr tune=skylake' -C $channels_1 --json
+    [[ $(jq .cached <<<"$output") == true ]]
+    resolve --packages senv-hello --transform 'with-input=senv-zlib=senv-attr tune=haswell' -C $channels_1 --json
+    [[ $(jq .cached <<<"$output") == false ]]
+    echo text | file x
+    resolve -v --packages senv-hello --transform with-patch=senv-hello=x -C $channels_1
+    [[ $stderr == *"resolved each time: transformation 'with-patch=senv-hello=x' may depend on more than it says"* ]]
+}
+
+@test "failure: transformations" {
+    local options wanted
+    while IFS='|' read -r options wanted; do
+        run --separate-stderr a sh -c "senv resolve --packages senv-hello -C $channels_1 $options"
+        error "$wanted" || { echo "$options"; return 1; }
+    done <<'END'
+--transform with-imput=a=b|: this Guix has no transformation 'with-imput'; it has with-source, with-input, with-graft, with-branch
+--transform with-imput=a=b|senv: hint: Did you mean `with-input'?
+--transform help-transform|: this Guix has no transformation 'help-transform'; it has
+--transform with-input=a|: invalid replacement specification: "a"
+--transform with-input=senv-bash=no-such|: no-such: unknown package
+--transform with-input|: invalid argument: Missing required argument after `--with-input'
+--amd-gpu gfx90a,gfx942|: this Guix has no transformation 'amd-gpu', which exists since 2026-01-25, after 1.5.0; it has
+--amd-gpu gfx90a|senv: hint: Use channels of that day or later.
+--transform with-latest=senv-hello -L /none|senv: cannot use modules in '/none'
+END
+    resolve --packages gsl --tune no-such-cpu
+    error "compiler gcc@" " does not support micro-architecture no-such-cpu"
+}
+
 @test "resolve: without a channel file the Guix on the PATH answers, and another one is another key" {
     alice mkdir -p .config/guix
     alice ln -sfn /srv/channels/guix-2 .config/guix/current

@@ -29,6 +29,11 @@ TEST(GuixMessages, WithoutAnErrorTheLastLineIsTheCause) {
     EXPECT_EQ(cause_of("guix build: error: a:", {}).what, "a:");
 }
 
+TEST(GuixMessages, FilesOfOursAreNotNamed) {
+    EXPECT_EQ(cause_of("guix build: error: failed to load '/w/p.scm': x.scm:2:3: oops\n", {{"/w/p.scm", ""}}).what,
+              "x.scm:2:3: oops");
+}
+
 TEST(GuixMessages, AreFitForATerminal) {
     EXPECT_EQ(cause_of("guix build: error: \x1b[1;31mred\x1b[0m\x07 end\n", {}).what, "red\\x07 end");
     EXPECT_LT(cause_of("guix build: error: " + std::string(100'000, 'a'), {}).what.size(), 1000U);

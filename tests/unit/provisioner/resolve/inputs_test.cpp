@@ -67,6 +67,9 @@ TEST_F(ResolveInputs, KeyTellsEverythingApart) {
         with([&](Request& r) { r.manifests.push_back(b); }),
         with([](Request& r) { r.expressions = {"y"}; }),
         with([&](Request& r) { r.load_path = {dir.path().string()}; }),
+        with([](Request& r) { r.transformations = {"x"}; }),
+        with([](Request& r) { r.tune = "x"; }),
+        with([](Request& r) { r.amd_gpu = "x"; }),
     };
     for (std::size_t i = 0; i < std::size(others); ++i) {
         for (std::size_t k = 0; k < i; ++k) EXPECT_NE(others[i], others[k]) << i << " " << k;
@@ -102,6 +105,38 @@ TEST_F(ResolveInputs, OpenWhenAFileOrAnExpressionOrModulesAre) {
     EXPECT_EQ(read(request).why_open(), "the modules in '" + dir.path().string() + "' may change");
 }
 
+TEST_F(ResolveInputs, TransformationsAreWords) {
+    Request request{{}, {"hello"}, ""};
+    request.transformations = {" with-input=a=b  tune=x ", "without-tests=a"};
+    request.tune = "skylake";
+    request.amd_gpu = "gfx90a,gfx942";
+    EXPECT_EQ(read(request).transformations, (std::vector<std::string>{"with-input=a=b", "tune=x", "without-tests=a",
+                                                                       "tune=skylake", "amd-gpu=gfx90a,gfx942"}));
+    EXPECT_FALSE(read(request).why_open());
+    // The same, written differently.
+    Request other{{}, {"hello"}, ""};
+    other.transformations = {"with-input=a=b tune=x without-tests=a tune=skylake amd-gpu=gfx90a,gfx942"};
+    EXPECT_EQ(key(request), key(other));
+    for (const char* open : {"with-source=a=b", "with-latest=a", "tune=native", "tune", "new-one=x", "with-input="}) {
+        other.transformations = {open};
+        EXPECT_EQ(read(other).why_open(), "transformation '" + std::string(open) + "' may depend on more than it says");
+    }
+    for (const char* bad : {"--with-input=a=b", "=x", "A=b", "with-patch=a\tb", "x=\xff"}) {
+        other.transformations = {bad};
+        EXPECT_THAT(Inputs::read(other, ""), FailsWith(Kind::usage, "cannot use transformation '")) << bad;
+    }
+    other.transformations = {};
+    other.tune = "a b";
+    EXPECT_THAT(Inputs::read(other, ""), FailsWith(Kind::usage, "cannot use transformation 'tune=a b'"));
+    other.tune = std::string(4096, 'a');
+    EXPECT_THAT(Inputs::read(other, ""), FailsWith(Kind::usage, "cannot use transformation"));
+    other.tune.clear();
+    other.transformations.assign(101, "a=b");
+    EXPECT_THAT(Inputs::read(other, ""), FailsWith(Kind::usage, "more than 100 transformations"));
+    other.transformations = {"  "};
+    EXPECT_THAT(Inputs::read(other, ""), FailsWith(Kind::usage, "cannot use --transform without a value"));
+}
+
 TEST_F(ResolveInputs, AreShownToPeople) {
     const std::string a = write("a.scm", "");
     EXPECT_EQ(read({{a}, {}, ""}).shown(), "'" + a + "'");
@@ -132,6 +167,10 @@ TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
               "leave one of them out; --env-channels=none takes back what a variable or an #SBATCH line says");
     request.profile.clear();
     EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-channels alone: it says where"));
+    request.channels.clear();
+    request.tune = "skylake";
+    EXPECT_THAT(request.check(),
+                FailsWith(Kind::usage, "cannot use --env-tune alone: it says how packages are changed"));
     request.packages = {"hello"};
     EXPECT_THAT(request.check(), IsOk());
 }
