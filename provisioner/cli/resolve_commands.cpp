@@ -20,13 +20,14 @@ namespace {
 struct Options {
     Request request;
     bool verbose = false;
+    bool quiet = false;
     bool json = false;
     std::string source = "senv";
     std::string output;
 };
 
 void add_request(CLI::App& command, Options& options) {
-    command.add_option("-m,--manifest", options.request.manifests, "A manifest, as for guix shell; can be repeated")
+    command.add_option("-m,--manifest", options.request.manifests, "A manifest")
         ->type_name("FILE")
         ->allow_extra_args(false);
     command.add_option("--packages", options.request.packages, "Packages: NAME, NAME@VERSION or NAME:OUTPUT")
@@ -59,7 +60,10 @@ void add_request(CLI::App& command, Options& options) {
         ->type_name("LIST");
     command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")
         ->type_name("FILE");
-    command.add_flag("-v,--verbose", options.verbose, "Show what Guix prints, and why a result is not remembered");
+    command.add_flag("--refresh,--rebuild-cache", options.request.refresh, "Run Guix, also for what is remembered");
+    command.add_flag("-q,--quiet", options.quiet, "No progress; warnings and errors only");
+    command.add_flag("-v,--verbose", options.verbose,
+                     "Show what Guix prints, why a result is not remembered, and how long it took");
 }
 
 void print_line(const std::string& text) {
@@ -74,7 +78,7 @@ Result<Resolved> run(const Options& options, const GlobalOptions& global, Cache:
     const Config config = SENV_TRY(Config::load(global.config));
     ResolveOptions how;
     how.want = want;
-    how.progress = progress_mode(options.verbose);
+    how.progress = options.quiet ? Progress::Mode::silent : progress_mode(options.verbose);
     how.say = [&](const std::string& text) {
         if (options.verbose) print_line(text);
     };
@@ -155,11 +159,19 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     for_slurm->excludes(json);
     resolve->add_option("--source", options->source, "Who asked, for that line")->type_name("TEXT")->needs(for_slurm);
     resolve->footer(
-        "Known environments are answered from the cache, without Guix. So are a lock, whose profile nodes fetch with "
-        "all\n"
-        "that it needs, and a profile: neither is looked up in a store here. Examples:\n"
+        "Options mean what they mean to guix shell and guix time-machine. The profile is the one that guix\n"
+        "shell would make of: manifests, packages, development inputs, files, expressions, in this order.\n"
+        "All of these, folders and transformations can be given repeatedly.\n\n"
+        "Known environments are answered from the cache, without Guix. What depends on more than the texts\n"
+        "given (a manifest that loads a file, a folder with modules, a branch) is resolved each time; -v says\n"
+        "why. A lock, whose profile nodes fetch with all that it needs, and a profile start no Guix either;\n"
+        "neither is looked up in a store here.\n\n"
+        "Examples:\n"
         "  senv resolve -m manifest.scm -C channels.scm\n"
         "  senv resolve --packages openmpi,python@3.11 --json\n"
+        "  senv resolve -m manifest.scm --tune skylake --transform 'with-input=openmpi=mpich'\n"
+        "  senv resolve -D hello -e '(@ (gnu packages base) hello)'\n"
+        "  senv resolve -L modules -f package.scm\n"
         "  senv resolve --lock environment.lock\n"
         "  senv resolve --profile ~/.guix-profile");
     resolve->callback([&global, &action, options, resolve] {
@@ -173,8 +185,11 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     add_request(*lock, *options);
     lock->add_option("-o,--output", options->output, "Write the lock there instead of to stdout")->type_name("FILE");
     lock->footer(
-        "A lock holds all that is needed to have the same bits again. Example:\n"
-        "  senv lock -m manifest.scm -C channels.scm -o environment.lock");
+        "A lock holds what is needed to have the same bits again: the texts of manifests, files and channels.\n"
+        "Of folders with modules, and of files that any of them names, it holds nothing. Options mean what\n"
+        "they mean to `senv resolve`. Examples:\n"
+        "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
+        "  senv lock --packages openmpi --tune skylake -C channels.scm >tuned.lock");
     lock->callback([&global, &action, options, lock] {
         action = [&global, options, lock]() -> Result<int> {
             SENV_TRY(check_values(*lock, options->request));

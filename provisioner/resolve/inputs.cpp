@@ -114,6 +114,7 @@ Result<void> Request::check() const {
         {"transform", !transformations.empty(), "it says how packages are changed, not which"},
         {"tune", !tune.empty(), "it says how packages are changed, not which"},
         {"amd-gpu", !amd_gpu.empty(), "it says how packages are changed, not which"},
+        {"refresh", refresh, "it says when to resolve, not what"},
     };
     std::vector<std::string> used;
     for (const auto& options :

@@ -28,6 +28,7 @@ struct Request {
     std::string amd_gpu = {};                       // "gfx90a,gfx942"; empty: none
     std::string lock = {};                          // an environment that is there already (given.h); empty: none
     std::string profile = {};                       // the same
+    bool refresh = false;                           // do not take it from the cache
     bool for_slurm = false;
 
     /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.

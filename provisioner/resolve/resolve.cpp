@@ -20,6 +20,26 @@ std::string value_of(const Environment& environment, std::string_view name) {
     return found == environment.end() ? std::string() : found->second;
 }
 
+std::string milliseconds(Clock::duration time) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+}
+
+// How long each part of the work took.
+class Phases {
+public:
+    /// What was done since the last call, or since the beginning.
+    void did(const std::string& what) {
+        const auto now = Clock::now();
+        parts_.push_back(what + " " + milliseconds(now - last_));
+        last_ = now;
+    }
+    std::string text() const { return join(parts_, ", "); }
+
+private:
+    Deadline last_ = Clock::now();
+    std::vector<std::string> parts_;
+};
+
 // A file for Guix to read: the one that the user named, or a copy of what was read from it.
 struct Handed {
     std::string path;
@@ -38,7 +58,7 @@ public:
           options_(options),
           signals_(signals) {}
 
-    Result<Lock> run(bool closed) {
+    Result<Lock> run(bool closed, Phases& phases) {
         const WorkFolder work = SENV_TRY(cache_.make_work_folder());
         const auto manifests = SENV_TRY(hand(inputs_.manifests, closed, work, "manifest"));
         const auto files = SENV_TRY(hand(inputs_.files, closed, work, "file"));
@@ -56,12 +76,16 @@ public:
         if (inputs_.channels) {
             doing += " with '" + printable(inputs_.channels->name) + "'";
             guix_profile = SENV_TRY(session.prepare_channels(*inputs_.channels, channels[0].path, doing));
+            phases.did("channels");
         }
         SENV_TRY(build(session, work, manifests, files, channels, doing));
         for (const auto* handed : {&manifests, &files, &channels}) {
             for (const Handed& file : *handed) SENV_TRY(check_unchanged(file));
         }
-        return describe(session, work, guix_profile, doing);
+        phases.did("profile");
+        Lock lock = SENV_TRY(describe(session, work, guix_profile, doing));
+        phases.did("lock");
+        return lock;
     }
 
 private:
@@ -156,13 +180,13 @@ private:
     std::optional<StorePath> profile_;
 };
 
-}  // namespace
-
-Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
-                         const ResolveOptions& options) {
+Result<Resolved> answer(const Request& request, const Config& config, const Environment& environment,
+                        const ResolveOptions& options) {
     SENV_TRY(request.check());
-    if (!request.lock.empty()) return Resolved{SENV_TRY(known_from_lock(request.lock)), false};
-    if (!request.profile.empty()) return Resolved{SENV_TRY(known_from_profile(request.profile)), false};
+    if (!request.lock.empty()) return Resolved{SENV_TRY(known_from_lock(request.lock)), false, "from a lock"};
+    if (!request.profile.empty()) {
+        return Resolved{SENV_TRY(known_from_profile(request.profile)), false, "from a profile"};
+    }
     const Inputs inputs = SENV_TRY(Inputs::read(request, SENV_TRY(system_of_this_host())));
     const std::string doing = "cannot resolve " + inputs.shown();
     const Cache cache = SENV_TRY(Cache::open(environment).in(doing));
@@ -178,11 +202,13 @@ Result<Resolved> resolve(const Request& request, const Config& config, const Env
     if (!open && !value_of(environment, "GUIX_PACKAGE_PATH").empty()) open = "GUIX_PACKAGE_PATH is set";
     const std::string key = inputs.key(identity);
     const auto life = config.guix_is_remote ? std::optional<std::chrono::seconds>(remote_life) : std::nullopt;
-    if (open) {
-        options.say("resolved each time: " + *open);
-    } else if (auto known = cache.find(key, life, options.want)) {
-        return Resolved{*std::move(known), true};
-    }
+    const auto find = [&]() -> std::optional<Resolved> {
+        if (open || request.refresh) return std::nullopt;
+        auto known = cache.find(key, life, options.want);
+        return known ? std::optional<Resolved>({*std::move(known), true, "from the cache"}) : std::nullopt;
+    };
+    if (open) options.say("resolved each time: " + *open);
+    if (auto found = find()) return *std::move(found);
     if (!guix) return std::move(guix).error().in(doing);
 
     // Outlives everything that cleans up.
@@ -191,12 +217,24 @@ Result<Resolved> resolve(const Request& request, const Config& config, const Env
     if (!open) {
         Progress progress("waiting for another senv that resolves the same", options.progress, Clock::now());
         reservation = SENV_TRY(cache.reserve(key, signals, [&] { progress.saw("", Clock::now()); }).in(doing));
-        if (auto known = cache.find(key, life, options.want)) return Resolved{*std::move(known), true};
+        if (auto found = find()) return *std::move(found);
     }
     cache.remove_unused(config.unused_limit);
     Attempt attempt(inputs, guix.value(), cache, config, environment, options, signals);
-    const Lock lock = SENV_TRY(attempt.run(!open));
-    return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false};
+    Phases phases;
+    const Lock lock = SENV_TRY(attempt.run(!open, phases));
+    return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false,
+                    phases.text()};
+}
+
+}  // namespace
+
+Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
+                         const ResolveOptions& options) {
+    const auto begin = Clock::now();
+    Resolved resolved = SENV_TRY(answer(request, config, environment, options));
+    options.say("resolved in " + milliseconds(Clock::now() - begin) + ": " + resolved.how);
+    return resolved;
 }
 
 }  // namespace senv

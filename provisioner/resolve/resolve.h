@@ -21,6 +21,7 @@ namespace senv {
 struct Resolved {
     Known known;
     bool cached = false;
+    std::string how = {};  // in short, for people: "from the cache"
 };
 
 struct ResolveOptions {

@@ -55,6 +55,33 @@ calls() { wc -l <"$CALLS"; }
     [[ $(calls) -eq 2 ]]
 }
 
+@test "--refresh runs guix for what is known, and what it gives is known then" {
+    resolve -m m.scm
+    PROFILE=/gnu/store/88888888888888888888888888888888-profile
+    sed "s/qw85j4ybkj65m9i9ywaypz6a1x094fnc-profile/${PROFILE##*/}/g" "$DESCRIPTION" >description
+    DESCRIPTION=$PWD/description
+    resolve -m m.scm --refresh --json
+    [[ $status -eq 0 && $(jq -r '.cached, .profile' <<<"$output" | paste -sd' ') == "false $PROFILE" && $(calls) -eq 4 ]]
+    resolve -m m.scm
+    [[ $status -eq 0 && $output == "$PROFILE" && $(calls) -eq 4 ]]
+}
+
+@test "-v says how long what took, -q nothing" {
+    resolve -v -m m.scm
+    [[ $status -eq 0 && $stderr =~ "senv: resolved in "[0-9]+" ms: profile "[0-9]+" ms, lock "[0-9]+" ms"$ ]]
+    resolve -v -m m.scm
+    [[ $status -eq 0 && $stderr =~ ^"senv: resolved in "[0-9]+" ms: from the cache"$ ]]
+    resolve -v -p "$PROFILE"
+    [[ $stderr =~ ^"senv: resolved in "[0-9]+" ms: from a profile"$ ]]
+    # Where others say after ten seconds that they wait.
+    guix '[[ $1 != build ]] || sleep 11'
+    senv resolve -q --packages x 2>quiet &
+    resolve -m m.scm --refresh
+    [[ $status -eq 0 && $stderr == "senv: resolving m.scm with Guix … "* ]]
+    wait $!
+    [[ ! -s quiet ]]
+}
+
 @test "an upgraded guix answers anew" {
     resolve -m m.scm
     guix ': another one'
@@ -217,6 +244,16 @@ END
 -C x --for-slurm|cannot use --env-channels alone: it says where packages come from, not which
 -m m.scm -C ''|cannot use --channels without a value
 -m '' --for-slurm|cannot use --env-manifest without a value
+--lock x --refresh --for-slurm|cannot use --env-lock together with --env-refresh: --env-lock names a whole environment
+--profile x --transform a=b|cannot use --profile together with --transform
+--transform 'with-input=a=b' --for-slurm|cannot use --env-transform alone: it says how packages are changed, not which
+--amd-gpu x --tune y|cannot use --tune alone: it says how packages are changed, not which
+--load-path .|cannot use --load-path alone: it says where packages come from, not which
+--refresh|cannot use --refresh alone: it says when to resolve, not what
+--rebuild-cache --for-slurm|cannot use --env-refresh alone: it says when to resolve, not what
+-m m.scm --transform ' ' --for-slurm|cannot use --env-transform without a value
+-m m.scm --tune 'a b'|cannot use transformation 'tune=a b'
+-m m.scm --expression ''|cannot use --expression without a value
 --lock ''|cannot use --lock without a value
 --packages ''|cannot use --packages without a value
 END

@@ -168,6 +168,9 @@ TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
     request.profile.clear();
     EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-channels alone: it says where"));
     request.channels.clear();
+    request.refresh = true;
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-refresh alone"));
+    request.refresh = false;
     request.tune = "skylake";
     EXPECT_THAT(request.check(),
                 FailsWith(Kind::usage, "cannot use --env-tune alone: it says how packages are changed"));
