@@ -10,7 +10,7 @@
 //            files           the texts of files that evaluate to packages
 //            expressions     the same, as expressions
 //            load-path       how many folders with modules were used: these cannot be recorded, who rebuilds has to have them
-//            transformations as words: "with-input=openmpi=mpich", "tune=skylake"
+//            transformations as words: "with-input=openmpi=mpich", "tune=skylake"; not what they name (a patch, a branch)
 //            channel-file    the text, or null
 //            channels        name, url, branch, commit, introduction {commit, signer} or null; of the Guix that answered,
 //                            as its own profile records them. Empty when it was not made by guix pull or time-machine
