@@ -18,6 +18,19 @@ constexpr std::array host_library_variables = {
     "FI_PROVIDER_PATH", "UCX_MODULE_DIR",
 };
 
+// %precious-variables of guix/profiles.scm.
+constexpr std::array precious_variables = {
+    "HOME",  "USER",        "LOGNAME",  "DISPLAY",      "XAUTHORITY", "TERM",     "TZ",
+    "PAGER", "HISTCONTROL", "HISTFILE", "HISTFILESIZE", "HISTIGNORE", "HISTSIZE", "HISTTIMEFORMAT",
+};
+constexpr std::array device_variables = {
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",   "HIP_VISIBLE_DEVICES",
+    "GPU_DEVICE_ORDINAL",   "ZE_AFFINITY_MASK",  "ZE_FLAT_DEVICE_HIERARCHY", "ONEAPI_DEVICE_SELECTOR",
+};
+constexpr std::array<std::string_view, 11> batch_prefixes = {
+    "SLURM", "PMI", "OMPI_MCA_", "OMPI_COMM_", "UCX_", "FI_", "CUDA_MPS_", "ROCR_", "OMP_", "GOMP_", "KMP_",
+};
+
 // One thing that entering set: a name, and the separator that the value was put in front with (empty: replaced).
 struct Entered {
     std::string name;
@@ -27,8 +40,10 @@ struct Entered {
 
 struct Record {
     std::string profile;
+    std::optional<std::string> pure;  // the folder of Slurm's commands
     std::vector<Entered> entered;
 };
+constexpr std::string_view pure_word = "pure=";
 
 std::string hex(std::string_view bytes) {
     static constexpr char digits[] = "0123456789abcdef";
@@ -51,6 +66,7 @@ std::optional<std::string> from_hex(std::string_view text) {
 
 std::string write_record(const Record& record) {
     std::string text = record.profile;
+    if (record.pure) text.append(" ").append(pure_word).append(*record.pure);
     for (const auto& entered : record.entered) text += ' ' + entered.name + ':' + hex(entered.separator);
     return text;
 }
@@ -60,9 +76,10 @@ std::optional<Record> read_record(const Environment& job) {
     const auto found = job.find(entered_variable);
     if (found == job.end()) return std::nullopt;
     const auto words = split(found->second, ' ');
-    Record record{std::string(words[0]), {}};
+    Record record{std::string(words[0]), std::nullopt, {}};
     if (!record.profile.starts_with('/')) return std::nullopt;
     for (std::size_t i = 1; i < words.size(); ++i) {
+        if (words[i].starts_with(pure_word)) record.pure = words[i].substr(pure_word.size());
         const auto colon = words[i].find(':');
         if (colon == std::string_view::npos) continue;
         if (auto separator = from_hex(words[i].substr(colon + 1))) {
@@ -116,11 +133,47 @@ bool has_all(const Environment& job, const wire::Plan& plan, std::string_view na
            });
 }
 
-void put(Environment& job, const wire::Variable& variable) {
+// What entering a pure environment did beside the profile's own entries.
+void leave_pure(Environment& job, const std::string& slurm_commands) {
+    std::vector<std::string> kept;
+    if (const auto path = job.find("PATH"); path != job.end()) {
+        for (const auto folder : split(path->second, ':')) {
+            if (folder != slurm_commands) kept.emplace_back(folder);
+        }
+    }
+    job["PATH"] = kept.empty() ? default_path : join(kept, ":");
+}
+
+bool is_library_variable(std::string_view name) {
+    return std::ranges::find(host_library_variables, name) != host_library_variables.end();
+}
+
+bool survives_pure(std::string_view name) {
+    const auto begins_name = [&](std::string_view prefix) { return name.starts_with(prefix); };
+    return std::ranges::find(precious_variables, name) != precious_variables.end() ||
+           std::ranges::find(device_variables, name) != device_variables.end() ||
+           std::ranges::any_of(batch_prefixes, begins_name);
+}
+
+// `purify`: else only what makes binaries load other people's libraries is removed.
+void remove_from(Environment& job, bool purify, const wire::Plan& plan, const NamePattern* preserve) {
+    const auto is_planned = [&](const std::string& name) {
+        return std::ranges::any_of(plan.variables, [&](const auto& variable) { return variable.name == name; });
+    };
+    std::erase_if(job, [&](const auto& entry) {
+        const std::string& name = entry.first;
+        const bool goes = is_library_variable(name) ? !is_planned(name) : purify && !survives_pure(name);
+        return goes && !(preserve != nullptr && preserve->matches(name));
+    });
+}
+
+void put(Environment& job, const wire::Variable& variable, const Manner& manner) {
     const auto found = job.find(variable.name);
-    if (found == job.end() && variable.name == "PATH" && !variable.separator.empty()) {
-        job[variable.name] = variable.value + variable.separator + default_path;
-    } else if (found == job.end() || variable.separator.empty()) {
+    const bool is_path = variable.name == "PATH" && !variable.separator.empty();
+    if (is_path && (manner.pure || found == job.end())) {
+        const std::string& rest = manner.pure ? manner.slurm_commands : default_path;
+        job[variable.name] = variable.value + variable.separator + rest;
+    } else if (manner.pure || found == job.end() || variable.separator.empty()) {
         job[variable.name] = variable.value;
     } else {
         found->second = variable.value + variable.separator + found->second;
@@ -153,25 +206,44 @@ Environment environment_from(const char* const* strings) {
     return environment;
 }
 
-std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job) {
+void NamePattern::Free::operator()(regex_t* compiled) const noexcept {
+    ::regfree(compiled);
+    delete compiled;
+}
+
+Result<NamePattern> NamePattern::compile(const std::string& text) {
+    auto compiled = std::make_unique<regex_t>();
+    if (const int code = ::regcomp(compiled.get(), text.c_str(), REG_EXTENDED | REG_NOSUB); code != 0) {
+        std::array<char, 256> why = {};
+        ::regerror(code, compiled.get(), why.data(), why.size());
+        return Error(Kind::usage, "'" + printable(text) + "' is no regular expression: " + why.data());
+    }
+    return NamePattern(std::unique_ptr<regex_t, Free>(compiled.release()));
+}
+
+bool NamePattern::matches(const std::string& name) const {
+    return ::regexec(compiled_.get(), name.c_str(), 0, nullptr, 0) == 0;
+}
+
+std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner) {
     const auto earlier = read_record(job);
-    const auto is_settled = [&](const std::string& name) {
-        return earlier && earlier->profile == plan.profile && has_all(job, plan, name);
-    };
+    const bool is_again = earlier && earlier->profile == plan.profile && earlier->pure.has_value() == manner.pure;
+    const auto is_settled = [&](const std::string& name) { return is_again && has_all(job, plan, name); };
     Environment entered = job;
     if (earlier) {
         for (const auto& old : earlier->entered) {
             if (!is_settled(old.name)) take_out(entered, old, earlier->profile);
         }
+        if (earlier->pure && !is_again) leave_pure(entered, *earlier->pure);
     }
-    for (const auto* name : host_library_variables) {
-        const bool planned =
-            std::ranges::any_of(plan.variables, [&](const auto& variable) { return variable.name == name; });
-        if (!planned) entered.erase(name);
+    remove_from(entered, manner.pure && !is_again, plan, manner.preserve);
+    Record record{plan.profile, std::nullopt, {}};
+    if (manner.pure) {
+        record.pure = manner.slurm_commands;
+        if (!entered.contains("PATH")) entered["PATH"] = manner.slurm_commands;
     }
-    Record record{plan.profile, {}};
     for (const auto& variable : plan.variables) {
-        if (!is_settled(variable.name)) put(entered, variable);
+        if (!is_settled(variable.name)) put(entered, variable, manner);
         const Entered now{variable.name, variable.separator};
         if (std::ranges::find(record.entered, now) == record.entered.end()) record.entered.push_back(now);
     }
@@ -185,6 +257,7 @@ std::vector<Change> changes_to_leave(const Environment& job) {
     Environment left = job;
     if (const auto earlier = read_record(job)) {
         for (const auto& old : earlier->entered) take_out(left, old, earlier->profile);
+        if (earlier->pure) leave_pure(left, *earlier->pure);
     }
     left.erase(entered_variable);
     return difference(job, left);

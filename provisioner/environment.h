@@ -5,18 +5,27 @@
 //          but empty leaves a trailing separator, as Guix does); those without are replaced. GUIX_ENVIRONMENT names the
 //          profile. Variables that make binaries load or find other people's libraries are removed, unless the plan sets
 //          them: host_library_variables. A job without PATH gets the profile's, then default_path behind it.
-// Again    What entering changed is recorded in SLURM_SENV_ENTERED ("PROFILE NAME:SEPARATOR-IN-HEX …"). Entering again first
-//          takes the earlier profile's entries out; a variable that already has all entries of the same profile stays as
-//          it is, so entering twice changes nothing.
-// Source   Guix, guix/search-paths.scm, guix/profiles.scm load-profile; vectors/profile/expected-load-profile.txt.
+// Pure     As guix shell --pure: all variables go but those that Guix calls precious and those of Slurm, MPI, OpenMP and
+//          devices; the plan's values replace what is there; PATH ends with the folder of Slurm's commands.
+// Preserve Names that match stay, in pure and where libraries of others are removed. Search paths are set all the same.
+// Again    What entering changed is recorded in SLURM_SENV_ENTERED ("PROFILE [pure=FOLDER] NAME:SEPARATOR-IN-HEX …").
+//          Entering again first takes the earlier profile's entries out; a variable that already has all entries of the
+//          same profile stays as it is, and what a job sets after it was entered pure is its own: so entering twice
+//          changes nothing, and what a pure batch script exports reaches its steps.
+// Source   Guix, guix/search-paths.scm, guix/profiles.scm load-profile and %precious-variables;
+//          vectors/profile/expected-load-profile.txt.
 #pragma once
 
+#include <regex.h>
+
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cache/base/result.h"
 #include "cache/wire/messages.h"
 
 namespace senv {
@@ -35,9 +44,34 @@ struct Change {
 /// From "NAME=VALUE" strings up to a null pointer, as in environ(7). Entries without '=' are skipped.
 Environment environment_from(const char* const* strings);
 
+/// A POSIX extended regular expression for names of variables; it matches anywhere in them. To compile or match what a user
+/// wrote can take all of the process's memory and time: only ever as that user.
+class NamePattern {
+public:
+    /// usage: with what the C library says.
+    static Result<NamePattern> compile(const std::string& text);
+    bool matches(const std::string& name) const;
+
+private:
+    struct Free {
+        void operator()(regex_t* compiled) const noexcept;
+    };
+    explicit NamePattern(std::unique_ptr<regex_t, Free> compiled) : compiled_(std::move(compiled)) {}
+
+    std::unique_ptr<regex_t, Free> compiled_;
+};
+
+/// Which of the job's variables stay.
+struct Manner {
+    bool pure = false;
+    std::string slurm_commands;             // pure: the folder at the end of PATH, without colons and blanks
+    const NamePattern* preserve = nullptr;  // null: nothing
+};
+
 /// What to change so that the job with environment `job` is in the plan's profile.
-std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job);
-/// What to change so that the job is in no profile: takes out what the record names.
+std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner = {});
+/// What to change so that the job is in no profile: takes out what the record names. What entering pure dropped is gone: a
+/// PATH that only entering had set becomes default_path.
 std::vector<Change> changes_to_leave(const Environment& job);
 
 }  // namespace senv

@@ -4,6 +4,7 @@
 
 #include "cache/base/text.h"
 #include "tests/support/golden.h"
+#include "tests/support/matchers.h"
 
 namespace senv {
 namespace {
@@ -30,9 +31,10 @@ Environment carried_out(Environment job, const std::vector<Change>& changes) {
     return job;
 }
 
-Environment entered(const wire::Plan& plan, const Environment& job) {
-    return carried_out(job, changes_to_enter(plan, job));
+Environment entered(const wire::Plan& plan, const Environment& job, const Manner& manner = {}) {
+    return carried_out(job, changes_to_enter(plan, job, manner));
 }
+const Manner pure = {true, "/opt/slurm-commands", nullptr};
 
 Environment left(const Environment& job) {
     return carried_out(job, changes_to_leave(job));
@@ -170,6 +172,125 @@ TEST(ChangesToEnter, TakeOutWhatOnlyTheEarlierProfileSet) {
     earlier.variables.push_back({"PYTHONPATH", other + "/lib/python", ":"});
     EXPECT_FALSE(entered(plan_for(profile), entered(earlier, {})).contains("PYTHONPATH"));
 }
+
+// --- pure
+
+TEST(ChangesToEnterPure, KeepWhatGuixSlurmMpiAndDevicesNeed) {
+    const Environment stays = {{"HOME", "/h"},
+                               {"USER", "u"},
+                               {"TERM", "dumb"},
+                               {"HISTSIZE", "1"},
+                               {"SLURM_JOB_ID", "1"},
+                               {"SLURMD_NODENAME", "n1"},
+                               {"PMI_RANK", "0"},
+                               {"PMIX_RANK", "0"},
+                               {"OMPI_MCA_btl", "self"},
+                               {"OMPI_COMM_WORLD_RANK", "0"},
+                               {"UCX_TLS", "tcp"},
+                               {"FI_PROVIDER", "tcp"},
+                               {"CUDA_VISIBLE_DEVICES", "0"},
+                               {"CUDA_MPS_PIPE_DIRECTORY", "/m"},
+                               {"ROCR_VISIBLE_DEVICES", "0"},
+                               {"HIP_VISIBLE_DEVICES", "0"},
+                               {"GPU_DEVICE_ORDINAL", "0"},
+                               {"ZE_AFFINITY_MASK", "0"},
+                               {"OMP_NUM_THREADS", "2"},
+                               {"GOMP_CPU_AFFINITY", "0"},
+                               {"KMP_AFFINITY", "x"}};
+    Environment job = stays;
+    for (const char* name : {"LANG", "SHELL", "TMPDIR", "HOMER", "XHOME", "CUDA_HOME", "HIP_PATH", "PMIX_PREFIX",
+                             "UCX_MODULE_DIR", "FI_PROVIDER_PATH", "OMPI_MCA_mca_base_component_path", "OMPI_CC",
+                             "LD_LIBRARY_PATH", "BASH_FUNC_module%%", "MY_SLURM"}) {
+        job[name] = "x";
+    }
+    job["PATH"] = "/usr/bin";
+    job["C_INCLUDE_PATH"] = "/usr/include";
+    Environment result = entered(plan_for(profile), job, pure);
+    EXPECT_EQ(result.at("PATH"), profile + "/bin:" + profile + "/sbin:/opt/slurm-commands");
+    EXPECT_EQ(result.at("C_INCLUDE_PATH"), profile + "/include");
+    EXPECT_EQ(result.at(entered_variable), profile +
+                                               " pure=/opt/slurm-commands PATH:3a C_INCLUDE_PATH:3a "
+                                               "XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT:");
+    for (const auto& variable : plan_for(profile).variables) result.erase(variable.name);
+    result.erase("GUIX_ENVIRONMENT");
+    result.erase(entered_variable);
+    EXPECT_EQ(result, stays);
+}
+
+TEST(ChangesToEnterPure, OfAVariableThatOccursTwiceLeaveTheLast) {
+    const wire::Plan plan{profile, {{"X", profile + "/a", ":"}, {"X", profile + "/b", ":"}}};
+    const Environment once = entered(plan, {{"X", "/old"}}, pure);
+    EXPECT_EQ(once.at("X"), profile + "/b");
+    EXPECT_EQ(once.at("PATH"), "/opt/slurm-commands");
+    EXPECT_EQ(entered(plan, once, pure), once);
+}
+
+TEST(ChangesToEnterPure, AreNoneTheSecondTime) {
+    const Environment once = entered(plan_for(profile), {{"PATH", "/usr/bin"}, {"X", "1"}}, pure);
+    EXPECT_TRUE(changes_to_enter(plan_for(profile), once, pure).empty());
+}
+
+TEST(ChangesToEnterPure, LeaveWhatAPureJobHasSetSince) {
+    Environment job = entered(plan_for(profile), {{"PATH", "/usr/bin"}}, pure);
+    job["MY_INPUT"] = "data";
+    job["PATH"] = "/home/u/bin:" + job["PATH"];
+    EXPECT_TRUE(changes_to_enter(plan_for(profile), job, pure).empty());
+}
+
+TEST(ChangesToEnterPure, PurifyAJobThatIsInTheProfileAlready) {
+    const Environment job = {{"PATH", "/usr/bin"}, {"X", "1"}, {"HOME", "/h"}};
+    EXPECT_EQ(entered(plan_for(profile), entered(plan_for(profile), job), pure), entered(plan_for(profile), job, pure));
+}
+
+TEST(ChangesToEnterPure, PurifyAJobThatIsInAnotherPureProfile) {
+    Environment job = entered(plan_for(other), {{"HOME", "/h"}}, pure);
+    job["X"] = "1";
+    EXPECT_EQ(entered(plan_for(profile), job, pure), entered(plan_for(profile), {{"HOME", "/h"}}, pure));
+}
+
+TEST(ChangesToEnterPure, OfAJobWithOnlyTheRecordAreThoseOfAnEmptyOne) {
+    const Environment once = entered(plan_for(profile), {}, pure);
+    const Environment bare = {{entered_variable, once.at(entered_variable)}};
+    EXPECT_EQ(entered(plan_for(profile), bare, pure), once);
+}
+
+TEST(ChangesToEnter, AfterAPureOneGiveTheHostsPathBack) {
+    const Environment first = entered(plan_for(other), {{"PATH", "/opt/bin"}, {"HOME", "/h"}}, pure);
+    EXPECT_EQ(entered(plan_for(profile), first).at("PATH"), profile + "/bin:" + profile + "/sbin:" + default_path);
+    EXPECT_EQ(entered(plan_for(other), first).at("PATH"), other + "/bin:" + other + "/sbin:" + default_path);
+}
+
+TEST(ChangesToLeave, APureProfileGiveADefaultPath) {
+    Environment job = entered(plan_for(profile), {{"PATH", "/opt/bin"}, {"HOME", "/h"}}, pure);
+    EXPECT_EQ(left(job), (Environment{{"PATH", default_path}, {"HOME", "/h"}}));
+    job["PATH"] = "/home/u/bin:" + job["PATH"];
+    EXPECT_EQ(left(job).at("PATH"), "/home/u/bin");
+}
+
+// --- preserve
+
+TEST(ChangesToEnter, PreserveWhatMatches) {
+    const auto pattern = NamePattern::compile("^LD_L|INPUT").value();
+    const Environment job = {
+        {"PATH", "/usr/bin"}, {"LD_LIBRARY_PATH", "/l"}, {"LD_PRELOAD", "/p"}, {"MY_INPUT_1", "d"}};
+    const Environment plain = entered(plan_for(profile), job, {false, "", &pattern});
+    EXPECT_EQ(plain.at("LD_LIBRARY_PATH"), "/l");
+    EXPECT_FALSE(plain.contains("LD_PRELOAD"));
+    const Environment both = entered(plan_for(profile), job, {true, "/s", &pattern});
+    EXPECT_EQ(both.at("LD_LIBRARY_PATH"), "/l");
+    EXPECT_EQ(both.at("MY_INPUT_1"), "d");
+    EXPECT_FALSE(both.contains("LD_PRELOAD"));
+    const auto all = NamePattern::compile("").value();
+    EXPECT_EQ(entered(plan_for(profile), job, {true, "/s", &all}).at("PATH"), profile + "/bin:" + profile + "/sbin:/s");
+}
+
+TEST(NamePattern, IsPosixExtendedAndMatchesAnywhere) {
+    EXPECT_TRUE(NamePattern::compile("a(b|c)+$").value().matches("xabc"));
+    EXPECT_FALSE(NamePattern::compile("^b").value().matches("ab"));
+    EXPECT_THAT(NamePattern::compile("["), test::FailsWith(Kind::usage, "'[' is no regular expression: "));
+}
+
+// --- leaving
 
 TEST(ChangesToLeave, GiveTheJobBackWhatItHad) {
     const Environment job = {{"PATH", "/usr/bin:/bin"}, {"C_INCLUDE_PATH", ""}, {"XML_CATALOG_FILES", "/old.xml"}};
