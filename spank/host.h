@@ -47,6 +47,8 @@ public:
     // --- srun, sbatch, salloc
     /// The words of the command line, program and script's arguments included.
     virtual std::vector<std::string> command_line() const = 0;
+    /// Its words up to script or command: the options and their values. Valid in init_post_opt.
+    virtual std::vector<std::string> option_words() const = 0;
     virtual std::string working_folder() const = 0;
     /// A variable that slurmctld keeps with the job: a prolog on the node sees it as SPANK_NAME. Also without effect
     /// where Slurm offers none (srun --no-allocate).

@@ -196,7 +196,7 @@ Result<void> NodeStep::take_answer(wire::Connection connection, Deadline deadlin
         if (frame.type == wire::Type::lease && frame.fd) {
             lease_ = SENV_TRY(inheritable(frame.fd));
         } else if (frame.type == wire::Type::plan) {
-            return apply(SENV_TRY(wire::Plan::decode(frame.payload)));
+            return accept(SENV_TRY(wire::Plan::decode(frame.payload)));
         } else if (frame.type == wire::Type::error) {
             return wire::decode_error(frame.payload);
         } else if (frame.type == wire::Type::pending && lease_) {
@@ -210,11 +210,21 @@ Result<void> NodeStep::take_answer(wire::Connection connection, Deadline deadlin
     return {};
 }
 
-Result<void> NodeStep::apply(const wire::Plan& plan) {
+Result<void> NodeStep::accept(wire::Plan plan) {
     if (plan.profile != resolution_->profile.absolute()) {
         return Error(Kind::corrupt, "senvd answered for another profile than " + resolution_->profile.absolute());
     }
-    for (const auto& change : changes_to_enter(plan, host_.job_environment())) SENV_TRY(host_.change(change));
+    if (resolution_->keeping == Keeping()) return apply(plan);
+    plan_ = std::move(plan);
+    return {};
+}
+
+Result<void> NodeStep::apply(const wire::Plan& plan) {
+    const auto& [pure, preserve] = resolution_->keeping;
+    std::optional<NamePattern> pattern;
+    if (!preserve.empty()) pattern = SENV_TRY(NamePattern::compile(preserve).in("cannot use --env-preserve"));
+    const Manner manner{pure, settings_->slurm_commands, pattern ? &*pattern : nullptr};
+    for (const auto& change : changes_to_enter(plan, host_.job_environment(), manner)) SENV_TRY(host_.change(change));
     return {};
 }
 
@@ -236,7 +246,8 @@ void NodeStep::log_start(const Result<void>& asked) {
         "senv: job=" + std::to_string(step_.job) + " step=" + shown(step_) + " uid=" + std::to_string(step_.uid);
     if (resolution_) {
         line += " profile=" + resolution_->profile.absolute() + " channels=" + shown(resolution_->channels) +
-                " lock=" + resolution_->lock_digest + " from=" + resolution_->source;
+                " lock=" + (resolution_->lock_digest.empty() ? "none" : resolution_->lock_digest) +
+                " from=" + resolution_->source;
     }
     if (!asked) line += " error=\"" + printable(asked.error().what(), 1000) + "\"";
     host_.info(line);
@@ -257,12 +268,14 @@ void NodeStep::start() {
         if (auto waited = wait(); !waited) error_ = std::move(waited).error();
         pending_ = wire::Connection(Fd());
     }
+    if (!error_ && plan_) {
+        if (auto applied = contained([this] { return apply(*plan_); }); !applied) error_ = std::move(applied).error();
+    }
     if (error_) fail(*error_);
 }
 
 Result<void> NodeStep::wait() {
-    const auto plan = SENV_TRY(siblings_->share([this] { return read_plan(); }, [this] { return may_wait(); }));
-    SENV_TRY(apply(plan));
+    SENV_TRY(accept(SENV_TRY(siblings_->share([this] { return read_plan(); }, [this] { return may_wait(); }))));
     if (lease_) return {};
     // slurmstepd got none to inherit, so each task takes its own.
     pending_ = SENV_TRY(ask_again());

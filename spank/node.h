@@ -1,6 +1,9 @@
 // node.h: what slurmstepd does on a compute node, once per step, and what its tasks do; and the prolog.
 //
 // Order    prepare() in slurmstepd, before it forks; then in each task enter() as root and start() as the user.
+//          Variables are set in prepare(), for all tasks, or in start() where that has to wait, or where Resolution::keeping
+//          tells more than to set them: last of all, so that what others set is looked at as well, and as the user, whose
+//          regular expression it is.
 // Errors   None leaves a callback: on 22.05 what fails in slurmstepd drains the node in batch steps and lets srun exit 0.
 //          The first error is kept until start(), where one task of the node tells the user and all end with status 1,
 //          also where plugstack.conf says `optional`.
@@ -43,6 +46,7 @@ private:
     Result<void> ask();
     wire::Provision request() const;
     Result<void> take_answer(wire::Connection connection, Deadline deadline);
+    Result<void> accept(wire::Plan plan);
     Result<void> apply(const wire::Plan& plan);
     Result<void> make_room_for_pmix();
     Result<void> wait();
@@ -58,8 +62,9 @@ private:
     std::optional<Resolution> resolution_;
     std::optional<Siblings> siblings_;
     std::optional<Error> error_;
-    bool requested_ = false;   // an environment was asked for, perhaps one that cannot be read
-    bool tasks_wait_ = false;  // senvd did not listen, or is fetching
+    bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
+    bool tasks_wait_ = false;         // senvd did not listen, or is fetching
+    std::optional<wire::Plan> plan_;  // what tasks still have to apply
     uid_t senvd_uid_ = 0;
     pid_t slurmstepd_ = 0;
     Fd lease_;

@@ -3,22 +3,54 @@
 #include <algorithm>
 
 #include "cache/base/text.h"
+#include "provisioner/environment.h"
 
 namespace senv {
 
-Result<void> check_value(Option option, std::string_view value) {
-    const std::string doing =
-        std::string("cannot use the value of --") + option_texts[static_cast<std::size_t>(option)].name + ": ";
+namespace {
+
+Result<void> check_flag(std::string_view value, const std::string& doing) {
+    if (value == flag_value || value == "1" || value == no_value) return {};
+    return Error(Kind::usage, doing + "'" + printable(value) + "' is neither yes nor none");
+}
+
+Result<void> check_passthrough(std::string_view value, const std::string& doing) {
+    if (value == "use" || value == "ignore" || value == "error" || value == no_value) return {};
+    return Error(Kind::usage, doing + "'" + printable(value) + "' is none of use, ignore and error");
+}
+
+Result<void> check_pattern(std::string_view value, const std::string& doing) {
+    if (value.size() > max_pattern_bytes) {
+        return Error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
+                                      std::to_string(max_pattern_bytes));
+    }
+    SENV_TRY(NamePattern::compile(std::string(value)).in(doing.substr(0, doing.size() - 2)));
+    return {};
+}
+
+}  // namespace
+
+Result<void> check_value(Option option, std::string_view value, std::string_view where) {
+    const std::string doing = "cannot use the value of " + std::string(where) + ": ";
+    const OptionText& text = text_of(option);
     if (value.empty()) return Error(Kind::usage, doing + "it is empty");
     if (value.size() >= max_option_bytes) {
-        return Error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
-                                      std::to_string(max_option_bytes - 1))
-            .hint("put the packages into a manifest file and give its name");
+        Error error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
+                                     std::to_string(max_option_bytes - 1));
+        if (text.role != Role::names) return error;
+        return std::move(error).hint("put the packages into a manifest file and give its name");
     }
     const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; };
     if (std::ranges::any_of(value, is_control)) {
         return Error(Kind::usage, doing + "it holds a control character: '" + printable(value) + "'");
     }
+    const bool is_list = text.form == Form::list || text.form == Form::files;
+    if (is_list && std::ranges::any_of(split(value, ','), &std::string_view::empty)) {
+        return Error(Kind::usage, doing + "nothing stands before or behind a comma: '" + printable(value) + "'");
+    }
+    if (text.form == Form::flag) return check_flag(value, doing);
+    if (option == Option::passthrough) return check_passthrough(value, doing);
+    if (option == Option::preserve) return check_pattern(value, doing);
     return {};
 }
 
@@ -40,8 +72,13 @@ Result<Settings> Settings::parse(std::span<const char* const> words) {
             path = &settings.socket;
         else if (key == "store")
             path = &settings.store;
+        else if (key == "slurm_commands")
+            path = &settings.slurm_commands;
         if (path != nullptr) {
             if (!value.starts_with('/')) return bad("it must be an absolute path");
+            if (path == &settings.slurm_commands && value.find(':') != std::string_view::npos) {
+                return bad("it must be one folder, without a colon");
+            }
             *path = value;
         } else if (key == "user") {
             if (value.empty()) return bad("it is empty");
@@ -53,7 +90,7 @@ Result<Settings> Settings::parse(std::span<const char* const> words) {
             }
             settings.fetch_limit = std::chrono::seconds(*seconds);
         } else {
-            return bad("no such key; the keys are senv, socket, user, store, fetch_limit");
+            return bad("no such key; the keys are senv, socket, user, store, slurm_commands, fetch_limit");
         }
     }
     return settings;

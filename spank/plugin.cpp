@@ -16,7 +16,7 @@ using namespace senv;
 
 // A process is one of srun, sbatch, salloc and slurmstepd, and has one step at most. Tasks get copies by fork.
 SlurmHost host;
-Request request;
+Given given;
 std::optional<NodeStep> node_step;
 bool has_environment = false;
 
@@ -31,9 +31,10 @@ int take_option(int which, const char* value, int remote) noexcept {
     if (remote != 0) return ESPANK_SUCCESS;  // the node enters what was resolved, and reads no request
     const Result<void> taken = contained([&]() -> Result<void> {
         const auto option = Option{static_cast<unsigned char>(which)};
-        const std::string_view text = value == nullptr ? "" : value;
-        SENV_TRY(check_value(option, text));
-        request.values[static_cast<std::size_t>(which)] = text;
+        const bool is_flag = text_of(option).form == Form::flag;
+        const std::string_view text = value != nullptr ? value : is_flag ? flag_value : "";
+        SENV_TRY(check_value(option, text, std::string("--") + text_of(option).name));
+        given[static_cast<std::size_t>(which)] = text;
         return {};
     });
     if (taken) return ESPANK_SUCCESS;
@@ -44,8 +45,9 @@ int take_option(int which, const char* value, int remote) noexcept {
 Result<void> register_options(spank_t handle) {
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
         const auto& text = option_texts[i];
+        const int has_argument = text.form == Form::flag ? 2 : 1;
         struct spank_option option = {const_cast<char*>(text.name),  const_cast<char*>(text.argument),
-                                      const_cast<char*>(text.usage), 1,
+                                      const_cast<char*>(text.usage), has_argument,
                                       static_cast<int>(i),           take_option};
         if (spank_option_register(handle, &option) != ESPANK_SUCCESS) {
             return Error(Kind::bug, std::string("cannot register --") + text.name);
@@ -66,7 +68,7 @@ Result<void> init(spank_t handle) {
 }
 
 Result<void> submit(int count, char** words) {
-    switch (SENV_TRY(after_options(host, settings_of(count, words), request))) {
+    switch (SENV_TRY(after_options(host, settings_of(count, words), given))) {
         case Outcome::plain: break;
         case Outcome::environment: has_environment = true; break;
         case Outcome::refused: std::exit(EXIT_FAILURE);

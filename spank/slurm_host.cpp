@@ -73,6 +73,14 @@ std::vector<std::string> SlurmHost::command_line() const {
     return words;
 }
 
+std::vector<std::string> SlurmHost::option_words() const {
+    auto words = command_line();
+    // Slurm has just read them with getopt(3), which leaves here where it stopped.
+    if (::optind > 0 && static_cast<std::size_t>(::optind) < words.size())
+        words.resize(static_cast<std::size_t>(::optind));
+    return words;
+}
+
 std::string SlurmHost::working_folder() const {
     std::array<char, PATH_MAX> path = {};
     return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();

@@ -19,6 +19,7 @@ public:
     void set_own_variable(const char* name, const std::string& value) override;
     void unset_own_variable(const char* name) override;
     std::vector<std::string> command_line() const override;
+    std::vector<std::string> option_words() const override;
     std::string working_folder() const override;
     void set_job_control(const char* name, const std::string& value) override;
     void unset_job_control(const char* name) override;

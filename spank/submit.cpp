@@ -35,48 +35,175 @@ bool is_inside_job(const Host& host) {
     return !host.own_variable("SLURM_JOB_ID").value_or("").empty();
 }
 
-bool on_command_line(const Host& host, std::string_view prefix) {
-    return std::ranges::any_of(host.command_line(), [&](const auto& word) { return word.starts_with(prefix); });
+// glibc takes the beginning of an option's name where it is that of no other. All options that begin with --env are ours.
+bool is_option(std::string_view word, Option option) {
+    if (!word.starts_with("--env-")) return false;
+    const auto name = word.substr(2, word.find('=') - 2);
+    const auto means = [&](const OptionText& text) { return std::string_view(text.name).starts_with(name); };
+    return name == text_of(option).name || (means(text_of(option)) && std::ranges::count_if(option_texts, means) == 1);
+}
+
+std::string variable_of(const Host& host, const OptionText& option) {
+    std::string name = host.program() == Program::sbatch   ? "SBATCH_"
+                       : host.program() == Program::salloc ? "SALLOC_"
+                                                           : "SLURM_";
+    for (const char c : std::string_view(option.name)) {
+        name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    }
+    return name;
+}
+
+std::string_view words_for(Place place) {
+    switch (place) {
+        case Place::command_line: return "command-line";
+        case Place::variable: return "environment";
+        case Place::batch_script: return "batch-script";
+        case Place::nowhere: break;
+    }
+    return "";
+}
+
+// Of what Slurm read, only sbatch can have found something elsewhere than on the command line.
+Place place_of(const Host& host, Option option) {
+    if (host.program() != Program::sbatch) return Place::command_line;
+    const auto words = host.option_words();
+    const bool is_there = std::ranges::any_of(words, [&](const auto& word) { return is_option(word, option); });
+    return is_there ? Place::command_line : Place::batch_script;
+}
+
+bool is_nested_step(const Host& host) {
+    return host.program() == Program::srun && is_inside_job(host) && host.own_variable(resolution_variable);
+}
+
+Result<Choice> choose(const Host& host, Option option, const std::optional<std::string>& given) {
+    Choice choice;
+    if (given) choice = {*given, place_of(host, option)};
+    const OptionText& text = text_of(option);
+    const bool may_have_leaked = is_nested_step(host) && option != Option::passthrough;
+    if (choice.place != Place::command_line && text.has_variable && !may_have_leaked) {
+        const std::string name = variable_of(host, text);
+        if (const auto value = host.own_variable(name.c_str()); value && !value->empty()) {
+            SENV_TRY(check_value(option, *value, name));
+            choice = {*value, Place::variable};
+        }
+    }
+    return choice.value == no_value ? Choice() : choice;
+}
+
+Result<Request> choose(const Host& host, const Given& given) {
+    Request request;
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        request.choices[i] = SENV_TRY(choose(host, Option{static_cast<unsigned char>(i)}, given[i]));
+    }
+    return request;
+}
+
+// Variables can be defaults for commands that ask for nothing: channels, say. They alone are no request.
+bool asks(const Request& request, Role role) {
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        const Place place = request.choices[i].place;
+        if (option_texts[i].role == role && place != Place::nowhere &&
+            (role == Role::names || place != Place::variable)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool is_resolved(const OptionText& option) {
+    return option.role == Role::names || option.role == Role::details;
 }
 
 std::string options_of(const Request& request) {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
-        if (!request.values[i].empty()) names.push_back(std::string("--") + option_texts[i].name);
+        if (is_resolved(option_texts[i]) && request.choices[i].place != Place::nowhere) {
+            names.push_back(std::string("--") + option_texts[i].name);
+        }
     }
     return join(names, ",");
 }
 
 // For the log, and for the messages of tasks: where the request stood, and which options it was.
-std::string source_of(const Host& host, const Request& request, bool by_default) {
-    std::string place = "command-line";
-    if (!on_command_line(host, "--env-")) {
-        place = by_default || host.program() != Program::sbatch ? "environment" : "batch-script";
+std::string source_of(const Request& request) {
+    Place place = Place::nowhere;
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        if (is_resolved(option_texts[i])) place = std::max(place, request.choices[i].place);
     }
-    return place + ":" + options_of(request);
+    return std::string(words_for(place)) + ":" + options_of(request);
 }
 
-std::string absolute(const Host& host, const std::string& file) {
-    return file.starts_with('/') ? file : host.working_folder() + "/" + file;
+std::string absolute(const Host& host, std::string_view file) {
+    return file.starts_with('/') ? std::string(file) : host.working_folder() + "/" + std::string(file);
 }
 
-std::vector<std::string> question(const Host& host, const Settings& settings, const Request& request,
-                                  const std::string& source) {
-    std::vector<std::string> words = {settings.senv, "resolve", "--for-slurm"};
-    const auto add = [&](const char* option, const std::string& value) {
-        words.emplace_back(option);
-        words.push_back(value);
+enum class Loudness : unsigned char { quiet, normal, verbose };
+
+// Slurm knows, but srun not yet at this time.
+Loudness loudness(const Host& host) {
+    Loudness found = Loudness::normal;
+    const auto is_long = [](std::string_view word, std::string_view name) {
+        return word.size() >= 6 && name.starts_with(word);  // --quie, --verb: what no other option of Slurm begins with
     };
-    if (const auto& file = request.value(Option::manifest); !file.empty()) add("--manifest", absolute(host, file));
-    if (const auto& specs = request.value(Option::packages); !specs.empty()) add("--packages", specs);
-    if (const auto& file = request.value(Option::channels); !file.empty()) add("--channels", absolute(host, file));
-    add("--source", source);
+    for (const std::string_view word : host.option_words()) {
+        const bool is_short = word.size() >= 2 && word[0] == '-' && word.find_first_not_of("vQ", 1) == word.npos;
+        if (is_long(word, "--quiet") || (is_short && word.find('Q') != word.npos)) found = Loudness::quiet;
+        if (is_long(word, "--verbose") || (is_short && word.find('v') != word.npos)) found = Loudness::verbose;
+    }
+    return found;
+}
+
+std::vector<std::string> question(const Host& host, const Settings& settings, const Request& request) {
+    std::vector<std::string> words = {settings.senv, "resolve", "--for-slurm"};
+    const auto how = loudness(host);
+    if (how == Loudness::quiet) words.emplace_back("--quiet");
+    if (how == Loudness::verbose) words.emplace_back("--verbose");
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        const OptionText& text = option_texts[i];
+        const std::string& value = request.choices[i].value;
+        if (!is_resolved(text) || value.empty()) continue;
+        const std::string name = "--" + std::string(text.name).substr(std::string_view("env-").size());
+        switch (text.form) {
+            case Form::flag: words.push_back(name); break;
+            case Form::text: words.push_back(name + "=" + value); break;
+            case Form::file: words.push_back(name + "=" + absolute(host, value)); break;
+            case Form::list:
+            case Form::files:
+                for (const auto part : split(value, ',')) {
+                    const bool is_file = text.form == Form::files;
+                    words.push_back(name + "=" + (is_file ? absolute(host, part) : std::string(part)));
+                }
+        }
+    }
+    words.push_back("--source=" + source_of(request));
     return words;
+}
+
+// -v: which source won.
+void tell(Host& host, const Request& request) {
+    if (loudness(host) != Loudness::verbose) return;
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        const auto& [value, place] = request.choices[i];
+        if (place == Place::nowhere) continue;
+        const std::string from = place == Place::command_line ? "the command line"
+                                 : place == Place::variable   ? variable_of(host, option_texts[i])
+                                                              : "an #SBATCH line";
+        host.info("senv: --" + std::string(option_texts[i].name) + "=" + printable(value) + ", from " + from);
+    }
+    if (!is_nested_step(host)) return;
+    for (const auto& text : option_texts) {
+        const std::string name = variable_of(host, text);
+        if (text.has_variable && text.role != Role::passing && host.own_variable(name.c_str())) {
+            host.info("senv: " + name + " does not count: this job has an environment");
+        }
+    }
 }
 
 void hide_from_nodes_without_plugin(Host& host) {
     for (const auto& hidden : hidden_variables) {
-        if (const auto value = host.own_variable(hidden.name)) host.set_own_variable(hidden.kept, *value);
+        const auto value = host.own_variable(hidden.name);
+        if (value == hidden.decoy) continue;  // by an earlier component of a heterogeneous job
+        if (value) host.set_own_variable(hidden.kept, *value);
         host.set_own_variable(hidden.name, hidden.decoy);
     }
 }
@@ -87,58 +214,97 @@ Error no_environment_of_its_own(const Host& host) {
                                                               : "srun";
     return Error(Kind::usage, std::string("cannot make a job with '") + command +
                                   "': it names no environment of its own, and this shell is inside one")
-        .hint(std::string("name one with --env-manifest, or leave this one behind: env -u ") + resolution_variable +
-              " " + command + " …");
+        .hint(
+            "name one with --env-manifest, take this one along with --env-passthrough=use, or leave it behind with "
+            "--env-passthrough=ignore");
+}
+
+Error step_may_not_inherit() {
+    return Error(
+               Kind::usage,
+               "cannot run this step: it would inherit the job's environment, and --env-passthrough=error forbids that")
+        .hint("name an environment with --env-manifest, or give --env-passthrough=ignore to run without one");
+}
+
+void forget_environment(Host& host) {
+    if (!host.own_variable(resolution_variable) && !host.own_variable(job_control_copy)) return;
+    host.unset_own_variable(resolution_variable);
+    host.unset_own_variable(job_control_copy);
+    host.unset_job_control(job_control_resolution);
+}
+
+/// What of the inherited environment, if any, counts.
+Result<std::optional<Resolution>> inherit(const Host& host, const std::string& passthrough) {
+    const auto inherited = host.own_variable(resolution_variable);
+    if (!inherited || passthrough == "ignore") return std::optional<Resolution>();
+    const bool is_step = is_nested_step(host);
+    if (passthrough == "error" || (passthrough.empty() && !is_step)) {
+        return is_step ? step_may_not_inherit() : no_environment_of_its_own(host);
+    }
+    return std::optional(SENV_TRY(Resolution::parse(*inherited)));
+}
+
+Result<std::optional<Resolution>> resolve(const Host& host, const Result<Settings>& settings, const Request& request) {
+    if (!settings) return settings.error();
+    const std::string doing = "cannot resolve the environment of " + options_of(request);
+    const auto answer = SENV_TRY(run_to_end(question(host, *settings, request), max_answer).in(doing));
+    if (answer.status != 0) return std::optional<Resolution>();
+    std::string_view line = answer.output;
+    if (line.ends_with('\n')) line.remove_suffix(1);
+    return std::optional(SENV_TRY(Resolution::parse(line).in(doing)));
+}
+
+Result<void> pass_on(Host& host, Resolution resolution, const Request& request) {
+    if (request[Option::pure].place != Place::nowhere) resolution.keeping.pure = true;
+    if (const auto& names = request[Option::preserve].value; !names.empty()) resolution.keeping.preserve = names;
+    const std::string text = resolution.encode();
+    if (!Resolution::parse(text)) {
+        return Error(Kind::usage,
+                     "cannot use the value of --env-preserve: with all that travels with the job it is too long");
+    }
+    if (is_nested_step(host) && text == host.own_variable(resolution_variable)) return {};
+    host.set_own_variable(resolution_variable, text);
+    host.set_job_control(job_control_resolution, text);
+    if (host.program() == Program::sbatch) hide_from_nodes_without_plugin(host);
+    return {};
 }
 
 }  // namespace
 
 void before_options(Host& host) {
-    if (!is_inside_job(host) || !host.own_variable(resolution_variable)) return;
     for (const auto& option : option_texts) host.unset_own_variable(default_name(option).c_str());
 }
 
-Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Request& request) {
-    const auto inherited = host.own_variable(resolution_variable);
-    if (request.empty()) {
-        if (!request.value(Option::channels).empty()) {
-            return Error(Kind::usage, "cannot use '--env-channels' alone: it says where packages come from, not which")
-                .hint("name packages with --env-manifest or --env-packages");
-        }
-        if (!inherited) {
-            // A shell of salloc that left its environment behind still has Slurm's copy for prologs.
-            if (host.own_variable(job_control_copy)) {
-                host.unset_own_variable(job_control_copy);
-                host.unset_job_control(job_control_resolution);
-            }
-            return Outcome::plain;
-        }
-        if (host.program() != Program::srun || !is_inside_job(host)) return no_environment_of_its_own(host);
-        SENV_TRY(Resolution::parse(*inherited));
-        return Outcome::environment;
-    }
-    if (!settings) return settings.error();
-    bool by_default = false;
-    for (const auto& option : option_texts) {
-        by_default = by_default || host.own_variable(default_name(option).c_str());
-    }
-    const std::string source = source_of(host, request, by_default);
-    const std::string doing = "cannot resolve the environment of " + options_of(request);
+Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given) {
     forget_forwarded_values(host);
-    const auto answer = SENV_TRY(run_to_end(question(host, *settings, request, source), max_answer).in(doing));
-    if (answer.status != 0) return Outcome::refused;
-    std::string_view line = answer.output;
-    if (line.ends_with('\n')) line.remove_suffix(1);
-    const auto resolution = SENV_TRY(Resolution::parse(line).in(doing));
-    host.set_own_variable(resolution_variable, resolution.encode());
-    host.set_job_control(job_control_resolution, resolution.encode());
-    if (host.program() == Program::sbatch) hide_from_nodes_without_plugin(host);
+    const Request request = SENV_TRY(choose(host, given));
+    tell(host, request);
+    std::optional<Resolution> resolution;
+    if (asks(request, Role::names) || asks(request, Role::details)) {
+        resolution = SENV_TRY(resolve(host, settings, request));
+        if (!resolution) return Outcome::refused;
+    } else {
+        resolution = SENV_TRY(inherit(host, request[Option::passthrough].value));
+    }
+    if (!resolution) {
+        if (asks(request, Role::entering)) {
+            const bool is_pure = request[Option::pure].place != Place::nowhere;
+            return Error(Kind::usage, std::string("cannot use '--") +
+                                          text_of(is_pure ? Option::pure : Option::preserve).name +
+                                          "' alone: it says how an environment is entered, not which")
+                .hint("name one with --env-manifest, --env-packages, --env-lock or --env-profile");
+        }
+        forget_environment(host);
+        return Outcome::plain;
+    }
+    SENV_TRY(pass_on(host, *std::move(resolution), request));
     return Outcome::environment;
 }
 
 void mark_command(Host& host) {
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
-    if (on_command_line(host, "--mu")) {
+    const auto words = host.command_line();
+    if (std::ranges::any_of(words, [](const auto& word) { return word.starts_with("--mu"); })) {
         hide_from_nodes_without_plugin(host);
     } else if (const auto command = host.command(); !command.empty()) {
         host.set_command(std::string(absent_mark) + command);

@@ -1,5 +1,8 @@
 // submit.h: what srun, sbatch and salloc do. Every mistake of a user is found here, before there is a job.
 //
+// In       Of each option counts, in this order: the command line, the variable (SLURM_ENV_…), the #SBATCH line. A step of a
+//          job that has an environment looks at no variable but SLURM_ENV_PASSTHROUGH: they may have leaked in from the
+//          shell that submitted it. Slurm's own variables for options of plugins count nowhere.
 // Out      With an environment, the process's own environment (the job's, later) holds
 //            SLURM_SENV_RESOLUTION   what steps inherit and nodes enter (provisioner/resolution.h)
 //          and Slurm's copies of the option values are gone: a nested srun inherits the result, not the request.
@@ -14,6 +17,8 @@
 #pragma once
 
 #include <array>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "cache/base/result.h"
@@ -35,18 +40,21 @@ struct Hidden {
 inline constexpr std::array<Hidden, 2> hidden_variables = {{
     {"PATH", "SLURM_SENV_PATH", "/senv-is-not-installed-on-this-node"},
     {"BASH_ENV", "SLURM_SENV_BASH_ENV",
-     "$(echo 'senv: cannot start this job: senv is not installed on this node; ask the administrator to install it' >&2; "
+     "$(echo 'senv: cannot start this job: senv is not installed on this node; ask the administrator to install it' "
+     ">&2; "
      "kill $$)"},
 }};
 
-/// init, before Slurm reads any option: inside a job with an environment, requests that leaked in from the submit shell
-/// count for nothing.
+/// What Slurm read from #SBATCH lines and then from the command line, indexed by Option; each has passed check_value().
+using Given = std::array<std::optional<std::string>, option_texts.size()>;
+
+/// init, before Slurm reads any option: forgets values that Slurm itself would carry into every nested command.
 void before_options(Host& host);
 
 enum class Outcome : unsigned char { plain, environment, refused };
 
 /// init_post_opt: resolves what was asked for, or takes over what the job has.
-Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Request& request);
+Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given);
 
 /// local_user_init of srun: marks the command.
 void mark_command(Host& host);

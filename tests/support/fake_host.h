@@ -35,6 +35,7 @@ public:
     void set_own_variable(const char* name, const std::string& value) override { own[name] = value; }
     void unset_own_variable(const char* name) override { own.erase(name); }
     std::vector<std::string> command_line() const override { return words; }
+    std::vector<std::string> option_words() const override { return words; }
     std::string working_folder() const override { return folder; }
     void set_job_control(const char* name, const std::string& value) override { control[name] = value; }
     void unset_job_control(const char* name) override { control.erase(name); }

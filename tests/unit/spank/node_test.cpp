@@ -179,6 +179,40 @@ TEST_F(Node, LogsTheStartInOneLine) {
                                          " from=command-line:--env-manifest"));
 }
 
+TEST_F(Node, LogsThatThereIsNoLock) {
+    FakeSenvd senvd(settings_.socket, warm());
+    host_.job[resolution_variable] =
+        "1 " + profile + " lock=none channels= enter=plain from=command-line:--env-profile";
+    EXPECT_TRUE(run());
+    EXPECT_THAT(host_.infos, ElementsAre("senv: job=12 step=0 uid=1001 profile=" + profile +
+                                         " channels= lock=none from=command-line:--env-profile"));
+}
+
+// By each task, when it is the user's process, and when nothing else comes to be set.
+TEST_F(Node, EntersPureInTheTasks) {
+    FakeSenvd senvd(settings_.socket, warm());
+    settings_.slurm_commands = "/opt/commands";
+    host_.job[resolution_variable] = "1 " + profile + " lock=none channels= enter=pure:%5eMY from=x";
+    host_.job["MY_INPUT"] = "data";
+    EXPECT_TRUE(run([&] {
+        EXPECT_EQ(host_.job["PATH"], "/usr/bin");
+        host_.job["SLURM_PROCID"] = "0";
+        host_.job["OTHER"] = "x";
+    }));
+    EXPECT_EQ(host_.job["PATH"], profile + "/bin:/opt/commands");
+    EXPECT_EQ(host_.job["MY_INPUT"], "data");
+    EXPECT_EQ(host_.job["SLURM_PROCID"], "0");
+    EXPECT_FALSE(host_.job.contains("OTHER"));
+}
+
+TEST_F(Node, DoesNotRunWithAPatternThatIsNone) {
+    FakeSenvd senvd(settings_.socket, warm());
+    host_.job[resolution_variable] = "1 " + profile + " lock=none channels= enter=plain:%28 from=x:--env-profile";
+    EXPECT_FALSE(run());
+    EXPECT_THAT(host_.errors[0],
+                HasSubstr("--env-profile on n7: cannot use --env-preserve: '(' is no regular expression"));
+}
+
 TEST_F(Node, KeepsTheLeaseForAllProcessesOfTheStep) {
     const std::string file = dir_ / "lease";
     const auto lease = open_file(file, O_CREAT | O_RDONLY, 0600);

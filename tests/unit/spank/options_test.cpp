@@ -10,18 +10,55 @@ namespace {
 using test::FailsWith;
 using test::IsOk;
 
-TEST(CheckValue, TakesWhatAFileOrAPackageMayBeCalled) {
-    EXPECT_THAT(check_value(Option::manifest, "dir with blanks/manifest.scm"), IsOk());
-    EXPECT_THAT(check_value(Option::packages, "openmpi@4.1.6:debug,hello"), IsOk());
-    EXPECT_THAT(check_value(Option::channels, "caf\xc3\xa9.scm"), IsOk());
-    EXPECT_THAT(check_value(Option::packages, std::string(4095, 'x')), IsOk());
+Result<void> check(Option option, std::string_view value) {
+    return check_value(option, value, std::string("--") + text_of(option).name);
 }
 
-TEST(CheckValue, RefusesWhatCouldBreakANode) {
-    EXPECT_THAT(check_value(Option::manifest, ""), FailsWith(Kind::usage, "--env-manifest: it is empty"));
-    EXPECT_THAT(check_value(Option::packages, std::string(4096, 'x')), FailsWith(Kind::usage, "it has 4096 bytes"));
-    EXPECT_THAT(check_value(Option::channels, "a\nb"), FailsWith(Kind::usage, "control character: 'a\\x0ab'"));
-    EXPECT_THAT(check_value(Option::channels, "a\x7f"), FailsWith(Kind::usage, "control character"));
+TEST(CheckValue, TakesWhatAFileOrAPackageMayBeCalled) {
+    EXPECT_THAT(check(Option::manifest, "dir with blanks/manifest.scm"), IsOk());
+    EXPECT_THAT(check(Option::manifest, "a.scm,b.scm"), IsOk());
+    EXPECT_THAT(check(Option::packages, "openmpi@4.1.6:debug,hello"), IsOk());
+    EXPECT_THAT(check(Option::channels, "caf\xc3\xa9.scm"), IsOk());
+    EXPECT_THAT(check(Option::expression, "(@ (gnu packages base) hello)"), IsOk());
+    EXPECT_THAT(check(Option::packages, std::string(4095, 'x')), IsOk());
+    EXPECT_THAT(check(Option::preserve, "^(LD_|MY).*$"), IsOk());
+    EXPECT_THAT(check(Option::preserve, std::string(1000, 'x')), IsOk());
+    for (const char* value : {"yes", "1", "none"}) EXPECT_THAT(check(Option::pure, value), IsOk());
+    for (const char* value : {"use", "ignore", "error", "none"}) EXPECT_THAT(check(Option::passthrough, value), IsOk());
+}
+
+struct Bad {
+    const char* name;
+    Option option;
+    std::string value;
+    const char* cause;
+};
+class CheckValueRefuses : public testing::TestWithParam<Bad> {};
+
+TEST_P(CheckValueRefuses, And) {
+    const auto checked = check(GetParam().option, GetParam().value);
+    EXPECT_THAT(checked, FailsWith(Kind::usage, GetParam().cause));
+    EXPECT_TRUE(checked.error().what().starts_with("cannot use the value of --env-"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Values, CheckValueRefuses,
+    testing::Values(Bad{"Empty", Option::manifest, "", "--env-manifest: it is empty"},
+                    Bad{"TooLong", Option::packages, std::string(4096, 'x'), "it has 4096 bytes"},
+                    Bad{"Newline", Option::channels, "a\nb", "control character: 'a\\x0ab'"},
+                    Bad{"Delete", Option::lock, "a\x7f", "control character"},
+                    Bad{"LonelyComma", Option::manifest, "a.scm,", "nothing stands before or behind a comma: 'a.scm,'"},
+                    Bad{"TwoCommas", Option::load_path, "a,,b", "nothing stands before or behind a comma"},
+                    Bad{"NoFlag", Option::pure, "maybe", "'maybe' is neither yes nor none"},
+                    Bad{"NoWay", Option::passthrough, "Use", "'Use' is none of use, ignore and error"},
+                    Bad{"OpenParenthesis", Option::preserve, "^(LD_", "'^(LD_' is no regular expression: Unmatched ("},
+                    Bad{"LongPattern", Option::preserve, std::string(1001, 'x'),
+                        "it has 1001 bytes, the limit is 1000"}),
+    [](const auto& bad) { return std::string(bad.param.name); });
+
+TEST(CheckValue, NamesTheVariableThatHeldIt) {
+    EXPECT_THAT(check_value(Option::pure, "x", "SBATCH_ENV_PURE"),
+                FailsWith(Kind::usage, "value of SBATCH_ENV_PURE: "));
 }
 
 TEST(Settings, HaveDefaults) {
@@ -32,7 +69,8 @@ TEST(Settings, HaveDefaults) {
 }
 
 TEST(Settings, AreReadFromPlugstackConf) {
-    const std::array<const char*, 5> words = {"senv=/opt/senv", "socket=/s", "user=990", "store=/st", "fetch_limit=60"};
+    const std::array<const char*, 6> words = {"senv=/opt/senv", "socket=/s",      "user=990",
+                                              "store=/st",      "fetch_limit=60", "slurm_commands=/opt/slurm/bin"};
     const auto settings = Settings::parse(words);
     ASSERT_THAT(settings, IsOk());
     EXPECT_EQ(settings->senv, "/opt/senv");
@@ -40,6 +78,7 @@ TEST(Settings, AreReadFromPlugstackConf) {
     EXPECT_EQ(settings->user, "990");
     EXPECT_EQ(settings->store, "/st");
     EXPECT_EQ(settings->fetch_limit, std::chrono::seconds(60));
+    EXPECT_EQ(settings->slurm_commands, "/opt/slurm/bin");
 }
 
 struct Wrong {
@@ -59,6 +98,7 @@ INSTANTIATE_TEST_SUITE_P(Words, SettingsReject,
                          testing::Values(Wrong{"UnknownKey", "sock=/s", "no such key"},
                                          Wrong{"NoValue", "socket", "absolute path"},
                                          Wrong{"RelativePath", "store=var/store", "absolute path"},
+                                         Wrong{"TwoFolders", "slurm_commands=/a:/b", "one folder"},
                                          Wrong{"EmptyUser", "user=", "empty"},
                                          Wrong{"NoNumber", "fetch_limit=1h", "number of seconds"},
                                          Wrong{"Zero", "fetch_limit=0", "number of seconds"},

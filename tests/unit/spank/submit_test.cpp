@@ -1,5 +1,6 @@
 #include "spank/submit.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -24,23 +25,25 @@ class Submit : public testing::Test {
 protected:
     Submit() { settings_.senv = dir_ / "senv"; }
 
-    // A `senv` that notes its words and does what `script` says. It prints the source that it was given.
+    // A `senv` that notes its words and does what `script` says.
     void senv_is(const std::string& script) {
         std::ofstream(settings_.senv) << "#!/bin/sh\nprintf '%s\\n' \"$@\" >" << dir_ / "words"
                                       << "\n"
                                       << script;
         ASSERT_EQ(::chmod(settings_.senv.c_str(), 0755), 0);
     }
-    void senv_answers() { senv_is("while [ \"$1\" != --source ]; do shift; done; echo \"" + resolved + "$2\"\n"); }
+    // It prints the source that it was given.
+    void senv_answers() { senv_is("while [ $# -gt 1 ]; do shift; done; echo \"" + resolved + "${1#--source=}\"\n"); }
     std::string words() const { return read_small_file(dir_ / "words", 10000).value(); }
 
-    Result<Outcome> submit() { return after_options(host_, settings_, request_); }
-    std::string& value(Option option) { return request_.values[static_cast<std::size_t>(option)]; }
+    Result<Outcome> submit() { return after_options(host_, settings_, given_); }
+    std::optional<std::string>& value(Option option) { return given_[static_cast<std::size_t>(option)]; }
+    std::string travels() { return host_.own[resolution_variable]; }
 
     test::TempDir dir_;
     test::FakeHost host_;
     Settings settings_;
-    Request request_;
+    Given given_;
 };
 
 TEST_F(Submit, WithoutAnythingDoesNothing) {
@@ -53,17 +56,42 @@ TEST_F(Submit, WithoutAnythingDoesNothing) {
 
 TEST_F(Submit, AsksSenvWithAbsoluteFiles) {
     senv_answers();
-    host_.words = {"srun", "--env-manifest=m.scm", "true"};
     value(Option::manifest) = "m.scm";
     value(Option::packages) = "hello,openmpi@4";
     value(Option::channels) = "/etc/channels.scm";
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_EQ(
         words(),
-        "resolve\n--for-slurm\n--manifest\n/home/u/m.scm\n--packages\nhello,openmpi@4\n--channels\n/etc/channels.scm\n"
-        "--source\ncommand-line:--env-manifest,--env-packages,--env-channels\n");
-    EXPECT_EQ(host_.own[resolution_variable], resolved + "command-line:--env-manifest,--env-packages,--env-channels");
-    EXPECT_EQ(host_.control[job_control_resolution], host_.own[resolution_variable]);
+        "resolve\n--for-slurm\n--manifest=/home/u/m.scm\n--packages=hello,openmpi@4\n--channels=/etc/channels.scm\n"
+        "--source=command-line:--env-manifest,--env-packages,--env-channels\n");
+    EXPECT_EQ(travels(), resolved + "command-line:--env-manifest,--env-packages,--env-channels");
+    EXPECT_EQ(host_.control[job_control_resolution], travels());
+}
+
+TEST_F(Submit, AsksSenvWithEveryOption) {
+    senv_answers();
+    value(Option::manifest) = "m.scm,/n.scm";
+    value(Option::development) = "hello,gcc";
+    value(Option::file) = "a,b.scm";
+    value(Option::expression) = "(f \"x,y\")";
+    value(Option::load_path) = "lib,/lib";
+    value(Option::transform) = "with-input=openmpi=mpich";
+    value(Option::tune) = "skylake";
+    value(Option::amd_gpu) = "gfx90a,gfx942";
+    value(Option::lock) = "job.lock";
+    value(Option::profile) = "profile";
+    value(Option::refresh) = "yes";
+    value(Option::pure) = "yes";
+    value(Option::preserve) = "^X";
+    value(Option::passthrough) = "error";
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_EQ(words(),
+              "resolve\n--for-slurm\n--manifest=/home/u/m.scm\n--manifest=/n.scm\n--development=hello\n"
+              "--development=gcc\n--file=/home/u/a,b.scm\n--expression=(f \"x,y\")\n--load-path=/home/u/lib\n"
+              "--load-path=/lib\n--transform=with-input=openmpi=mpich\n--tune=skylake\n--amd-gpu=gfx90a,gfx942\n"
+              "--lock=/home/u/job.lock\n--profile=/home/u/profile\n--refresh\n"
+              "--source=command-line:--env-manifest,--env-development,--env-file,--env-expression,--env-load-path,"
+              "--env-transform,--env-tune,--env-amd-gpu,--env-lock,--env-profile,--env-refresh\n");
 }
 
 TEST_F(Submit, ForgetsTheRequestOnceItIsResolved) {
@@ -86,14 +114,144 @@ TEST_F(Submit, SaysWhereTheRequestStood) {
     host_.program_is = Program::sbatch;
     host_.words = {"sbatch", "job.sh"};
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_EQ(host_.own[resolution_variable], resolved + "batch-script:--env-packages");
-    host_.own["SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_packages"] = "hello";
+    EXPECT_EQ(travels(), resolved + "batch-script:--env-packages");
+    host_.own = {{"SBATCH_ENV_PACKAGES", "other"}};
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_EQ(host_.own[resolution_variable], resolved + "environment:--env-packages");
-    host_.words = {"sbatch", "--env-p=hello", "job.sh"};
+    EXPECT_EQ(travels(), resolved + "environment:--env-packages");
+    host_.own = {{"SBATCH_ENV_PACKAGES", "other"}};
+    host_.words = {"sbatch", "--env-pac=hello", "job.sh"};
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_EQ(host_.own[resolution_variable], resolved + "command-line:--env-packages");
+    EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
+
+// --- precedence
+
+TEST_F(Submit, TheCommandLineWinsOverTheVariableAndThatOverTheBatchScript) {
+    senv_answers();
+    host_.program_is = Program::sbatch;
+    host_.words = {"sbatch", "-v", "--env-man", "line.scm", "job.sh"};
+    host_.own = {
+        {"SBATCH_ENV_MANIFEST", "variable.scm"}, {"SBATCH_ENV_CHANNELS", "variable.scm"}, {"SLURM_ENV_LOCK", "x"}};
+    value(Option::manifest) = "line.scm";
+    value(Option::channels) = "script.scm";
+    value(Option::tune) = "skylake";
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_EQ(words(),
+              "resolve\n--for-slurm\n--verbose\n--manifest=/home/u/line.scm\n--channels=/home/u/variable.scm\n"
+              "--tune=skylake\n--source=command-line:--env-manifest,--env-channels,--env-tune\n");
+    EXPECT_THAT(host_.infos, testing::ElementsAre("senv: --env-manifest=line.scm, from the command line",
+                                                  "senv: --env-channels=variable.scm, from SBATCH_ENV_CHANNELS",
+                                                  "senv: --env-tune=skylake, from an #SBATCH line"));
+}
+
+TEST_F(Submit, EachProgramHasVariablesOfItsOwn) {
+    senv_answers();
+    for (const auto& [program, prefix] : {std::pair(Program::srun, "SLURM"), std::pair(Program::sbatch, "SBATCH"),
+                                          std::pair(Program::salloc, "SALLOC")}) {
+        host_.program_is = program;
+        host_.own = {
+            {"SLURM_ENV_PACKAGES", "SLURM"}, {"SBATCH_ENV_PACKAGES", "SBATCH"}, {"SALLOC_ENV_PACKAGES", "SALLOC"}};
+        ASSERT_THAT(submit(), IsOk());
+        EXPECT_THAT(words(), testing::HasSubstr(std::string("--packages=") + prefix + "\n"));
+    }
+}
+
+TEST_F(Submit, NoneIsAsIfNotGivenWhereverItStands) {
+    host_.own = {{"SLURM_ENV_MANIFEST", "m.scm"}, {"SLURM_ENV_PROFILE", "none"}};
+    value(Option::manifest) = "none";
+    value(Option::refresh) = "none";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    host_.program_is = Program::sbatch;
+    host_.own = {{"SBATCH_ENV_LOCK", "none"}};
+    value(Option::lock) = "script.lock";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, BadValuesOfVariablesAreRefusedByTheirName) {
+    host_.own = {{"SLURM_ENV_PURE", "2"}};
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "SLURM_ENV_PURE: '2' is neither yes nor none"));
+    host_.own = {{"SLURM_ENV_MANIFEST", ""}};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, VariablesThatNameNothingAskForNothing) {
+    host_.own = {{"SLURM_ENV_CHANNELS", "channels.scm"}, {"SLURM_ENV_PURE", "1"}};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, InsideAJobThatHasAnEnvironmentVariablesCountForNothing) {
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_ENV_MANIFEST", "m.scm"}, {"SLURM_ENV_PURE", "1"}};
+    host_.own[resolution_variable] = resolved + "x";
+    host_.words = {"srun", "-v", "true"};
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_EQ(travels(), resolved + "x");
+    EXPECT_THAT(host_.infos,
+                testing::ElementsAre("senv: SLURM_ENV_MANIFEST does not count: this job has an environment",
+                                     "senv: SLURM_ENV_PURE does not count: this job has an environment"));
+    host_.own["SLURM_ENV_PASSTHROUGH"] = "ignore";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, InsideAJobWithoutAnEnvironmentVariablesCount) {
+    senv_answers();
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_ENV_PACKAGES", "hello"}};
+    EXPECT_EQ(submit().value(), Outcome::environment);
+}
+
+TEST_F(Submit, SenvIsAsLoudAsTheCommand) {
+    senv_answers();
+    value(Option::packages) = "hello";
+    for (const auto& [word, passed] : {std::pair("-Q", "--quiet\n"), std::pair("--quiet", "--quiet\n"),
+                                       std::pair("-vvv", "--verbose\n"), std::pair("--verb", "--verbose\n"),
+                                       std::pair("--version", ""), std::pair("-qhigh", ""), std::pair("-", "")}) {
+        host_.words = {"srun", word};
+        ASSERT_THAT(submit(), IsOk());
+        EXPECT_THAT(words(), testing::StartsWith(std::string("resolve\n--for-slurm\n") + passed + "--packages"))
+            << word;
+    }
+}
+
+// --- entering
+
+TEST_F(Submit, PureAndPreserveTravel) {
+    senv_answers();
+    value(Option::packages) = "hello";
+    value(Option::pure) = "yes";
+    value(Option::preserve) = "^A B";
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure:%5eA%20B from=command-line:--env-packages"));
+    EXPECT_EQ(host_.control[job_control_resolution], travels());
+    EXPECT_THAT(words(), testing::Not(testing::HasSubstr("pure")));
+}
+
+TEST_F(Submit, PureAloneChangesWhatAStepInherits) {
+    host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}};
+    value(Option::pure) = "yes";
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure from=x"));
+}
+
+TEST_F(Submit, PureWithoutAnEnvironmentIsAMistake) {
+    value(Option::pure) = "yes";
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use '--env-pure' alone"));
+    value(Option::pure).reset();
+    value(Option::preserve) = "X";
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use '--env-preserve' alone"));
+}
+
+TEST_F(Submit, APatternThatDoesNotFitIsRefused) {
+    senv_is("echo '1 /gnu/store/88888888888888888888888888888888-profile lock=none channels=" + [] {
+        std::string channels = "a@" + std::string(40, 'a');
+        for (int i = 0; i < 30; ++i) channels += ",b@" + std::string(40, 'a');
+        return channels;
+    }() + " enter=plain from=x'\n");
+    value(Option::packages) = "hello";
+    EXPECT_THAT(submit(), IsOk());
+    value(Option::preserve) = std::string(1000, '|');
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use the value of --env-preserve: with all that travels"));
+}
+
+// --- what senv says
 
 TEST_F(Submit, ARefusalOfSenvMakesNoEnvironment) {
     senv_is("exit 2\n");
@@ -116,16 +274,19 @@ TEST_F(Submit, NamesASenvThatIsNotInstalled) {
     EXPECT_THAT(submit(), FailsWith(Kind::missing, settings_.senv));
 }
 
-TEST_F(Submit, ChannelsAloneAreAMistake) {
+// senv says what goes together.
+TEST_F(Submit, ChannelsAloneAreAMistakeThatSenvExplains) {
+    senv_is("exit 2\n");
     value(Option::channels) = "channels.scm";
-    EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use '--env-channels' alone"));
+    EXPECT_EQ(submit().value(), Outcome::refused);
+    EXPECT_THAT(words(), testing::HasSubstr("--channels=/home/u/channels.scm\n"));
 }
 
 TEST_F(Submit, BadWordsInPlugstackConfHurtOnlyWhoAsksForAnEnvironment) {
     const Result<Settings> bad = Error(Kind::usage, "cannot use 'x' in plugstack.conf");
-    EXPECT_EQ(after_options(host_, bad, request_).value(), Outcome::plain);
+    EXPECT_EQ(after_options(host_, bad, given_).value(), Outcome::plain);
     value(Option::packages) = "hello";
-    EXPECT_THAT(after_options(host_, bad, request_), FailsWith(Kind::usage, "plugstack.conf"));
+    EXPECT_THAT(after_options(host_, bad, given_), FailsWith(Kind::usage, "plugstack.conf"));
 }
 
 TEST_F(Submit, AStepInheritsTheJobsEnvironment) {
@@ -144,7 +305,7 @@ TEST_F(Submit, AStepCanHaveAnEnvironmentOfItsOwn) {
     host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "old"}};
     value(Option::packages) = "hello";
     EXPECT_EQ(submit().value(), Outcome::environment);
-    EXPECT_EQ(host_.own[resolution_variable], resolved + "environment:--env-packages");
+    EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
 
 TEST_F(Submit, ANewJobFromInsideAnEnvironmentMustNameItsOwn) {
@@ -156,7 +317,36 @@ TEST_F(Submit, ANewJobFromInsideAnEnvironmentMustNameItsOwn) {
     host_.program_is = Program::srun;
     host_.own["SLURM_JOB_ID"] = "";
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot make a job with 'srun'"));
-    EXPECT_NE(submit().error().hint().find("env -u SLURM_SENV_RESOLUTION srun"), std::string::npos);
+    EXPECT_THAT(submit().error().hint(), testing::HasSubstr("--env-passthrough=ignore"));
+}
+
+TEST_F(Submit, ANewJobFromInsideAnEnvironmentCanTakeItAlong) {
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SBATCH_ENV_PASSTHROUGH", "use"}, {"PATH", "/bin"}};
+    host_.own[resolution_variable] = resolved + "x";
+    host_.program_is = Program::sbatch;
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_EQ(host_.control[job_control_resolution], resolved + "x");
+    EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/bin");
+}
+
+TEST_F(Submit, PassthroughIgnoreRunsWithoutWhatTheJobHas) {
+    host_.own = {{"SLURM_JOB_ID", "12"}, {job_control_copy, resolved + "x"}};
+    host_.own[resolution_variable] = resolved + "x";
+    value(Option::passthrough) = "ignore";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_FALSE(host_.own.contains(resolution_variable));
+    EXPECT_FALSE(host_.own.contains(job_control_copy));
+}
+
+TEST_F(Submit, PassthroughErrorForbidsToInheritAndNothingElse) {
+    senv_answers();
+    value(Option::passthrough) = "error";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}};
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "it would inherit the job's environment"));
+    value(Option::packages) = "hello";
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
 
 TEST_F(Submit, AJobThatLeftTheEnvironmentTakesNoCopyAlong) {
@@ -168,17 +358,11 @@ TEST_F(Submit, AJobThatLeftTheEnvironmentTakesNoCopyAlong) {
     EXPECT_TRUE(host_.control.empty());
 }
 
-TEST_F(Submit, InsideAJobALeakedRequestCountsForNothing) {
-    const std::string leaked = "SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_manifest";
-    host_.own = {{leaked, "m.scm"}};
+TEST_F(Submit, WhatSlurmItselfCarriesIntoNestedCommandsCountsForNothing) {
+    host_.own = {{"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_manifest", "m.scm"},
+                 {"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_pure", "(null)"}};
     before_options(host_);
-    EXPECT_TRUE(host_.own.contains(leaked));
-    host_.own["SLURM_JOB_ID"] = "12";
-    before_options(host_);
-    EXPECT_TRUE(host_.own.contains(leaked));
-    host_.own[resolution_variable] = resolved + "x";
-    before_options(host_);
-    EXPECT_FALSE(host_.own.contains(leaked));
+    EXPECT_TRUE(host_.own.empty());
 }
 
 TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
@@ -191,6 +375,8 @@ TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
     EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
     EXPECT_TRUE(host_.own.contains("BASH_ENV"));
     EXPECT_FALSE(host_.own.contains("SLURM_SENV_BASH_ENV"));
+    ASSERT_THAT(submit(), IsOk());  // the second component of a heterogeneous job
+    EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
 }
 
 TEST_F(Submit, SallocKeepsThePathOfItsShell) {
