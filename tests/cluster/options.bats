@@ -1,0 +1,196 @@
+# The options of srun, sbatch and salloc: where values come from, how they travel through a job, and how a job is entered.
+
+bats_require_minimum_version 1.5.0
+load helpers
+load plugin
+
+setup_file() {
+    start_cluster options --nodes 1
+    put "$(manifests)/hello.scm"
+    put "$(manifests)/search-paths.scm"
+    put "$(manifests)/other.scm"
+    alice cp /srv/channels/channels-1.scm channels.scm
+    # Resolved and fetched before the tests.
+    alice srun "${hello[@]}" true
+}
+
+teardown_file() {
+    SENV_CLUSTER=options cluster stop
+}
+
+setup() { export SENV_CLUSTER=options; }
+teardown() {
+    cluster root login sh -c '[ ! -e /usr/bin/guix.real ] || mv /usr/bin/guix.real /usr/bin/guix'    # count_guix_starts
+    passed || restore
+}
+
+search_paths=(--env-manifest=search-paths.scm --env-channels=channels.scm)
+
+script() { alice tee "$1" >/dev/null; }    # NAME, its text on stdin
+
+# --- entering
+
+# What Slurm, MPI's launcher and the shell add.
+guix_variables() { grep -vE '^(SLURM|SRUN|PMIX?_|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|$)' | sort; }
+
+@test "plain and pure: the variables are those of the real guix shell on the same profile" {
+    local profile old=(SENV_TEST_DIRS=/old SENV_TEST_FILE=/old.conf SENV_TEST_CATALOGS= LANG=C.UTF-8 OMPI_CC=/usr/bin/cc)
+    run -0 --separate-stderr alice srun "${search_paths[@]}" bash -c 'echo "$GUIX_ENVIRONMENT"'
+    profile=$output
+    run -0 --separate-stderr alice env "${old[@]}" srun "${search_paths[@]}" env
+    diff <(alice env "${old[@]}" guix shell -p "$profile" -- env | guix_variables) <(guix_variables <<<"$output")
+    run -0 --separate-stderr alice env "${old[@]}" srun --env-pure "${search_paths[@]}" env
+    local pure=$output
+    diff <(alice env "${old[@]}" guix shell --pure -p "$profile" -- env | guix_variables) \
+        <(sed '/^PATH=/s|:/usr/lib/senv/slurm$||' <<<"$pure" | guix_variables)
+    # Every kind of search path that there is, each with its value.
+    run -0 --separate-stderr alice guix shell --pure --search-paths -p "$profile"
+    [[ $(grep -c '^export SENV_TEST_' <<<"$output") -eq 5 ]]
+    diff <(sed -n 's/^export \(SENV_TEST_[A-Z]*\)="\(.*\)"$/\1=\2/p' <<<"$output" | sort) <(grep '^SENV_TEST_' <<<"$pure" | sort)
+}
+
+@test "--env-preserve: what matches stays, in plain and in pure, and in steps below" {
+    local vars=(LD_LIBRARY_PATH=/l MY_INPUT=data OTHER=x)
+    run -0 alice env "${vars[@]}" srun "${hello[@]}" '--env-preserve=^LD_|INPUT' env
+    says LD_LIBRARY_PATH=/l OTHER=x
+    run -0 alice env "${vars[@]}" srun "${hello[@]}" --env-pure '--env-preserve=^LD_|INPUT' env
+    says LD_LIBRARY_PATH=/l MY_INPUT=data
+    [[ $output != *OTHER=* ]]
+    run alice srun "${hello[@]}" '--env-preserve=(' true
+    fails
+    says "cannot use the value of --env-preserve: '(' is no regular expression"
+    # Past srun's check: the task fails, not the node.
+    run alice sbatch --wait -o job.out --wrap 'echo it ran' \
+        --export=ALL,SLURM_SENV_RESOLUTION="1 $(alice srun "${hello[@]}" bash -c 'echo $GUIX_ENVIRONMENT') lock=none channels= enter=pure:%28 from=x"
+    fails
+    run -0 alice cat job.out
+    says "cannot use --env-preserve: '(' is no regular expression"
+    [[ $output != *"it ran"* ]]
+    assert_no_drain
+}
+
+@test "a pure batch script calls srun; what it exports reaches its steps; entering again changes nothing" {
+    script pure.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-manifest=hello.scm --env-channels=channels.scm --env-pure
+export MINE=1
+env
+echo "--- step"
+srun --mpi=none env
+echo "--- none"
+srun --mpi=none --export=NONE bash -c 'echo "$PATH"; senv-hello'
+JOB
+    run -0 alice env OTHER=x PATH=/usr/bin:/bin sbatch --wait -o job.out pure.sh
+    run -0 alice cat job.out
+    says MINE=1 ":/usr/lib/senv/slurm" "senv-hello 1.0"
+    [[ $output != *OTHER=* && $output != */usr/bin* ]]
+    local before=${output%%--- step*} after=${output##*--- step}
+    diff <(guix_variables <<<"$before") <(guix_variables <<<"${after%%--- none*}")
+}
+
+# --- nested steps
+
+@test "a nested step inherits, overrides, ignores, or may not inherit" {
+    script nested.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-manifest=hello.scm --env-channels=channels.scm
+srun bash -c 'echo "inherits $GUIX_ENVIRONMENT"'
+srun --env-pure bash -c 'echo "pure $PATH"'
+srun --env-passthrough=ignore bash -c 'echo "ignores ${GUIX_ENVIRONMENT-nothing} $PATH"; env | grep SENV_'
+SLURM_ENV_PASSTHROUGH=ignore srun bash -c 'echo "variable ${GUIX_ENVIRONMENT-nothing}"'
+SLURM_ENV_PACKAGES=nope srun bash -c 'echo "leaked $GUIX_ENVIRONMENT"'
+srun --env-passthrough=error true && echo "it ran"
+# Not resolved on a node without Guix: the profile is named.
+srun --env-passthrough=error --env-profile="$OTHER" bash -c 'echo "overrides $GUIX_ENVIRONMENT"' 2>&1
+JOB
+    local other profile
+    other=$(alice senv resolve -m search-paths.scm -C channels.scm)
+    profile=$(alice senv resolve -m hello.scm -C channels.scm)
+    run -0 alice env OTHER="$other" PATH=/usr/local/bin:/usr/bin:/bin sbatch --wait -o job.out nested.sh
+    run -0 alice cat job.out
+    says "inherits $profile" "pure $profile/bin:/usr/lib/senv/slurm" "ignores nothing /usr/local/bin:/usr/bin:/bin" \
+        "variable nothing" "leaked $profile" "overrides $other" \
+        "cannot run this step: it would inherit the job's environment" "hint: name an environment"
+    [[ $output != *"it ran"* && $output != *SENV_* ]]
+}
+
+@test "a new job takes the environment of its shell along, or leaves it" {
+    run -0 alice salloc "${hello[@]}" sbatch --env-passthrough=use --wait -o job.out --wrap senv-hello
+    run -0 alice cat job.out
+    says "senv-hello 1.0"
+    run -0 alice salloc "${hello[@]}" env SBATCH_ENV_PASSTHROUGH=ignore sbatch --wait -o job.out --wrap 'env; srun env'
+    run -0 alice cat job.out
+    [[ $output != *SENV_RESOLUTION* && $output != *GUIX_ENVIRONMENT* ]]
+}
+
+# --- values
+
+@test "the command line wins over variables, they over #SBATCH lines; -v says which; none is nothing" {
+    script values.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-manifest=from-script.scm --env-channels=from-script.scm --env-pure --env-preserve=^MY
+senv-hello
+echo "pure: $PATH"
+JOB
+    run -0 alice env SBATCH_ENV_MANIFEST=hello.scm SBATCH_ENV_CHANNELS=from-variable.scm SLURM_ENV_LOCK=not.mine \
+        sbatch -v --env-chan channels.scm --wait -o job.out values.sh --env-preserve=of-the-script
+    says "senv: --env-manifest=hello.scm, from SBATCH_ENV_MANIFEST" "senv: --env-channels=channels.scm, from the command line" \
+        "senv: --env-pure=yes, from an #SBATCH line" "senv: --env-preserve=^MY, from an #SBATCH line"
+    run -0 alice cat job.out
+    says "senv-hello 1.0" "/usr/lib/senv/slurm"
+    # -Q and no flag: nothing is said.
+    run -0 alice env SLURM_ENV_MANIFEST=hello.scm SLURM_ENV_CHANNELS=channels.scm srun senv-hello
+    [[ $output == "senv-hello 1.0"* && ${#lines[@]} -eq 1 ]]
+    run -0 alice env SLURM_ENV_MANIFEST=hello.scm SLURM_ENV_PURE=1 srun --env-manifest=none bash -c 'echo "${GUIX_ENVIRONMENT-nothing}"'
+    [[ $output == nothing ]]
+    run alice env SALLOC_ENV_PURE=2 salloc "${hello[@]}" true
+    fails
+    says "cannot use the value of SALLOC_ENV_PURE: '2' is neither yes nor none"
+    run alice srun --env-pure true
+    fails
+    says "cannot use '--env-pure' alone" "hint: "
+}
+
+@test "what senv resolve takes, srun and sbatch pass on: lists, quoted text, names relative to here" {
+    script expression.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-channels=channels.scm --env-expression="(@ (senv-test packages) senv-hello)"
+senv-hello
+JOB
+    run -0 alice sbatch --wait -o job.out expression.sh
+    run -0 alice srun -n1 --env-channels=channels.scm --env-manifest=other.scm,search-paths.scm bash -c 'senv-hello; echo "$SENV_TEST_FILE"'
+    says "senv-hello 1.0" "/etc/senv/one.conf"
+    alice sh -c 'mkdir -p sub && senv lock -m hello.scm -C channels.scm -o sub/job.lock'
+    for option in --env-lock=job.lock --env-profile=link; do
+        alice ln -sfn "$(alice senv resolve -m hello.scm -C channels.scm)" sub/link
+        run -0 "$BATS_TEST_DIRNAME/cluster" exec --cwd /home/alice/sub srun --chdir=/ "$option" senv-hello
+        says "senv-hello 1.0"
+    done
+    run alice srun --env-channels=channels.scm true
+    fails
+    says "--env-channels" "hint: "
+    [[ $output != *" --channels"* ]]
+}
+
+@test "an array is resolved once; sbatch reads its script from stdin; --parsable prints nothing else" {
+    local starts
+    count_guix_starts
+    script array.sh <<'JOB'
+#!/bin/bash
+#SBATCH --array=1-3 -o array-%a.out --env-manifest=other.scm --env-channels=channels.scm
+srun senv-hello
+JOB
+    # Its stdin, and stdout beside stderr, are sbatch's own.
+    run -0 --separate-stderr alice sh -c 'sbatch --parsable --wait <array.sh'
+    [[ $output =~ ^[0-9]+$ ]]
+    starts=$(guix_starts)
+    run -0 alice cat array-1.out array-2.out array-3.out
+    [[ $(grep -c '^senv-hello 1.0' <<<"$output") -eq 3 ]]
+    run -0 alice sbatch --wait array.sh
+    [[ $(guix_starts) -eq $starts && $starts -gt 0 ]]
+}
+
+@test "after all this: no node was drained, nothing is left" {
+    assert_no_drain
+    assert_nothing_left
+}
