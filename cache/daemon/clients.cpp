@@ -72,6 +72,7 @@ std::string_view name_of(wire::Type request) noexcept {
         case wire::Type::pin: return "pin";
         case wire::Type::list: return "list";
         case wire::Type::verify: return "verify";
+        case wire::Type::held: return "held";
         default: return "other";
     }
 }
@@ -372,6 +373,7 @@ private:
             case wire::Type::pin: return pin(client, payload);
             case wire::Type::list: return list(client, payload);
             case wire::Type::verify: return verify(client, payload);
+            case wire::Type::held: return held(client, payload);
             default: return false;
         }
     }
@@ -473,6 +475,19 @@ private:
             after = *std::move(profile);
         }
         actions_->list(client.id, after);
+        return true;
+    }
+
+    bool held(Client& client, std::string_view payload) {
+        const auto message = wire::Held::decode(payload);
+        if (!message) return false;
+        auto leases = sweep_leases(leases_);
+        if (!leases) return refuse(client, std::move(leases).error());
+        const uid_t uid = uid_of(client, message->uid);
+        std::erase_if(*leases, [&](const Lease& lease) { return lease.uid != uid || lease.job != message->job; });
+        const auto last = std::ranges::max_element(*leases, {}, &Lease::step);
+        const std::string profile = last == leases->end() ? "" : last->profile.absolute();
+        say_last(client, std::make_shared<const std::string>(wire::encode_text(profile)));
         return true;
     }
 

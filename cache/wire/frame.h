@@ -28,6 +28,7 @@ enum class Type : std::uint16_t {
     pin = 5,
     list = 6,
     verify = 7,
+    held = 8,
     lease = 16,
     pending = 17,
     progress = 18,

@@ -93,6 +93,19 @@ Result<Verify> Verify::decode(std::string_view payload) {
     return message;
 }
 
+std::string Held::encode() const {
+    return Writer(Type::held).u32(uid).u32(job).finish();
+}
+
+Result<Held> Held::decode(std::string_view payload) {
+    Reader in(payload);
+    Held message;
+    message.uid = SENV_TRY(in.u32("uid"));
+    message.job = SENV_TRY(in.u32("job"));
+    SENV_TRY(in.end());
+    return message;
+}
+
 std::string Progress::encode() const {
     return Writer(Type::progress)
         .u32(items_done)

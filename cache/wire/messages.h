@@ -79,6 +79,15 @@ struct Verify {
     static Result<Verify> decode(std::string_view payload);
 };
 
+/// Asks what a job is in on this node.
+struct Held {
+    std::uint32_t uid = 0;
+    std::uint32_t job = 0;
+
+    std::string encode() const;
+    static Result<Held> decode(std::string_view payload);
+};
+
 struct Progress {
     std::uint32_t items_done = 0;
     std::uint32_t items_total = 0;

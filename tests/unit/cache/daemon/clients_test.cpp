@@ -8,8 +8,10 @@
 #include <future>
 #include <thread>
 
+#include "cache/store/leases.h"
 #include "cache/wire/client.h"
 #include "cache/wire/messages.h"
+#include "tests/support/items.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -26,32 +28,41 @@ struct Ending {
     ~Ending() { ::kill(::getpid(), SIGTERM); }
 };
 
-TEST(Clients, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+class ClientsTest : public testing::Test {
+protected:
+    ClientsTest() {
+        sigset_t signals;
+        sigemptyset(&signals);
+        for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+        ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+        std::filesystem::create_directory(dir_ / "leases");
+        leases_ = open_file(dir_ / "leases", O_RDONLY | O_DIRECTORY).value();
+        clients_.emplace(listen_at(dir_ / "socket").value(), config_, leases_, board_, metrics_, std::nullopt);
+    }
+    wire::Connection open() const {
+        return wire::Connection::open(dir_ / "socket", std::nullopt, Clock::now() + seconds(30)).value();
+    }
 
-    const TempDir dir;
-    const std::string socket = dir / "socket";
-    std::filesystem::create_directory(dir / "leases");
-    const Fd leases = open_file(dir / "leases", O_RDONLY | O_DIRECTORY).value();
-    Board board;
-    Metrics metrics("test", 0, {});
-    const ServerConfig config;
-    Clients clients(listen_at(socket).value(), config, leases, board, metrics, std::nullopt);
+    const TempDir dir_;
+    const ServerConfig config_;
+    Fd leases_;
+    Board board_;
+    Metrics metrics_{"test", 0, {}};
+    std::optional<Clients> clients_;
+    ClientActions actions_;
+};
+
+TEST_F(ClientsTest, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
     std::promise<void> stands_still;
     std::promise<void> goes_on;
-    ClientActions actions;
-    actions.list = [&](std::uint64_t, const std::optional<StorePath>&) {
+    actions_.list = [&](std::uint64_t, const std::optional<StorePath>&) {
         stands_still.set_value();
         goes_on.get_future().wait();
     };
-    actions.status = [&](std::uint64_t client) { clients.answer(client, wire::encode_text("{}")); };
-    const std::jthread thread([&] { EXPECT_THAT(clients.run(actions), IsOk()); });
+    actions_.status = [&](std::uint64_t client) { clients_->answer(client, wire::encode_text("{}")); };
+    const std::jthread thread([&] { EXPECT_THAT(clients_->run(actions_), IsOk()); });
     const Ending ending;
 
-    const auto open = [&] { return wire::Connection::open(socket, std::nullopt, Clock::now() + seconds(30)).value(); };
     auto early = open();  // accepted before the other one
     auto other = open();
     ASSERT_THAT(other.send(wire::List().encode(), Clock::now() + seconds(30)), IsOk());
@@ -62,6 +73,26 @@ TEST(Clients, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
     const auto reply = early.receive(Clock::now() + seconds(30));
     ASSERT_THAT(reply, IsOk());
     EXPECT_EQ(reply->type, wire::Type::text);
+}
+
+TEST_F(ClientsTest, TellWhatAJobHolds) {
+    const std::jthread thread([&] { EXPECT_THAT(clients_->run(actions_), IsOk()); });
+    const Ending ending;
+    const std::uint32_t uid = ::getuid();
+    const auto step = take_lease(leases_, {test::path_of("step"), uid, 12, 3});
+    const auto script = take_lease(leases_, {test::path_of("script"), uid, 12, 0xfffffffb});
+    const auto others = take_lease(leases_, {test::path_of("others"), uid + 1, 12, 0xfffffffc});
+    const auto other_job = take_lease(leases_, {test::path_of("other"), uid, 13, 4});
+    take_lease(leases_, {test::path_of("gone"), uid, 14, 0}).value();
+    const auto held = [&](std::uint32_t job) {
+        auto connection = open();
+        EXPECT_THAT(connection.send(wire::Held{uid, job}.encode(), Clock::now() + seconds(30)), IsOk());
+        return wire::decode_text(connection.receive(Clock::now() + seconds(30)).value().payload).value();
+    };
+    EXPECT_EQ(held(12), test::path_of("script").absolute());
+    EXPECT_EQ(held(13), test::path_of("other").absolute());
+    EXPECT_EQ(held(14), "");
+    EXPECT_EQ(held(15), "");
 }
 
 }  // namespace

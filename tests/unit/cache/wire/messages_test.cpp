@@ -69,6 +69,14 @@ TEST(Verify, RoundTrips) {
     EXPECT_FALSE(Verify::decode(payload_of(two.encode()) + "x"));
 }
 
+TEST(Held, RoundTrips) {
+    const auto got = Held::decode(payload_of(Held{1001, 12}.encode()));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->uid, 1001U);
+    EXPECT_EQ(got->job, 12U);
+    EXPECT_FALSE(Held::decode(payload_of(Held{1001, 12}.encode()) + "x"));
+}
+
 TEST(Plan, RoundTrips) {
     const Plan sent{"/gnu/store/88888888888888888888888888888888-profile",
                     {{"PATH", "/gnu/store/x/bin", ":"}, {"GIT_EXEC_PATH", "/gnu/store/y", ""}}};
