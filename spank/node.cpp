@@ -147,22 +147,48 @@ Result<void> NodeStep::prepare_or_fail() {
     }
     SENV_TRY(restore_hidden(host_, host_.job_environment()));
     const Environment job = host_.job_environment();
-    auto text = job.find(resolution_variable);
-    // sbatch --export-file drops every variable but what Slurm itself carries.
-    if (text == job.end() && step_.kind == StepKind::batch) text = job.find(job_control_copy);
-    if (job.contains(job_control_copy)) SENV_TRY(host_.change({job_control_copy, std::nullopt}));
-    if (text == job.end()) {
+    const auto text = resolution_in(job);
+    for (const char* name : {job_control_copy, joining_variable}) {
+        if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
+    }
+    if (!text) {
         if (job.contains(entered_variable)) {
             for (const auto& change : changes_to_leave(job)) SENV_TRY(host_.change(change));
         }
         return {};
     }
     requested_ = true;
-    SENV_TRY(host_.change({resolution_variable, text->second}));
+    SENV_TRY(host_.change({resolution_variable, *text}));
     siblings_ = SENV_TRY(Siblings::make());
-    resolution_ = SENV_TRY(Resolution::parse(text->second));
+    resolution_ = SENV_TRY(Resolution::parse(*text));
     if (!settings_) return settings_.error();
     return ask();
+}
+
+std::optional<std::string> NodeStep::resolution_in(const Environment& job) const {
+    const auto value = [&](const char* name) -> std::optional<std::string> {
+        const auto found = job.find(name);
+        if (found == job.end()) return std::nullopt;
+        return found->second;
+    };
+    if (auto text = value(resolution_variable)) return text;
+    // sbatch --export-file drops every variable but what Slurm itself carries.
+    if (step_.kind == StepKind::batch) return value(job_control_copy);
+    if (!job.contains(joining_variable)) return std::nullopt;
+    const auto held = ask_what_the_job_holds();
+    if (!held) host_.info("senv: cannot tell what the job is in: " + held.error().what());
+    if (!held || held->empty()) return std::nullopt;
+    return "1 " + *held + " lock=none channels= enter=plain from=job:--jobid";
+}
+
+Result<std::string> NodeStep::ask_what_the_job_holds() const {
+    if (!settings_) return settings_.error();
+    const auto deadline = Clock::now() + answer_limit;
+    auto connection = SENV_TRY(wire::Connection::open(settings_->socket, SENV_TRY(uid_of(settings_->user)), deadline));
+    SENV_TRY(connection.send(wire::Held{step_.uid, step_.job}.encode(), deadline));
+    const auto reply = SENV_TRY(connection.receive(deadline));
+    if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
+    return wire::decode_text(reply.payload);
 }
 
 Result<void> NodeStep::ask() {

@@ -137,6 +137,13 @@ std::string absolute(const Host& host, std::string_view file) {
     return file.starts_with('/') ? std::string(file) : host.working_folder() + "/" + std::string(file);
 }
 
+// srun --jobid, from a shell that is in no job.
+bool joins_a_job(const Host& host) {
+    const auto is_jobid = [](const auto& word) { return word.starts_with("--jobi"); };
+    return host.program() == Program::srun && !is_inside_job(host) &&
+           std::ranges::any_of(host.option_words(), is_jobid);
+}
+
 enum class Loudness : unsigned char { quiet, normal, verbose };
 
 // Slurm knows, but srun not yet at this time.
@@ -295,6 +302,10 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
                 .hint("name one with --env-manifest, --env-packages, --env-lock or --env-profile");
         }
         forget_environment(host);
+        const auto& passthrough = request[Option::passthrough].value;
+        if (joins_a_job(host) && (passthrough.empty() || passthrough == "use")) {
+            host.set_own_variable(joining_variable, "1");
+        }
         return Outcome::plain;
     }
     SENV_TRY(pass_on(host, *std::move(resolution), request));

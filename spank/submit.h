@@ -7,6 +7,7 @@
 //            SLURM_SENV_RESOLUTION   what steps inherit and nodes enter (provisioner/resolution.h)
 //          and Slurm's copies of the option values are gone: a nested srun inherits the result, not the request.
 //          The same text goes to prologs as SPANK_SENV_RESOLUTION.
+//          srun --jobid from outside the job cannot know: SLURM_SENV_JOINS makes the node ask senvd what the job is in.
 // Marks    A node without the plugin must not run the command on the host's software. srun puts `absent_mark` in front
 //          of the command, which the plugin on the node takes off. Batch scripts cannot be marked: sbatch, and srun
 //          --multi-prog, export a PATH with nothing in it instead, and a BASH_ENV at which bash stops; the real ones
@@ -28,6 +29,7 @@
 namespace senv {
 
 inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-node/";
+inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";
 inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
 inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
 

@@ -114,6 +114,21 @@ JOB
     [[ $output != *"it ran"* && $output != *SENV_* ]]
 }
 
+@test "srun --jobid=J --overlap --pty bash: a shell in the environment of a running job, plain jobs left alone" {
+    local job
+    for options in "${hello[*]}" ""; do
+        # shellcheck disable=SC2086 # several words
+        job=$(alice sbatch --parsable -o job.out $options --wrap 'touch running; sleep 600')
+        alice sh -c 'until [ -e running ]; do sleep 0.1; done; rm running'
+        run -0 alice script -qec "srun --jobid=$job --overlap --pty bash -c 'echo \"in \${GUIX_ENVIRONMENT-nothing}\"; env | grep JOINS; true'" /dev/null
+        [[ $output != *JOINS* ]]
+        if [[ -n $options ]]; then says "in /gnu/store/"; else says "in nothing"; fi
+        run -0 alice srun --jobid="$job" --overlap --env-passthrough=ignore bash -c 'echo "in ${GUIX_ENVIRONMENT-nothing}"'
+        says "in nothing"
+        alice scancel "$job"
+    done
+}
+
 @test "a new job takes the environment of its shell along, or leaves it" {
     run -0 alice salloc "${hello[@]}" sbatch --env-passthrough=use --wait -o job.out --wrap senv-hello
     run -0 alice cat job.out

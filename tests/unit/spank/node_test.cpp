@@ -240,6 +240,36 @@ TEST_F(Node, WithoutAResolutionLeavesAnEarlierProfile) {
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
 }
 
+TEST_F(Node, AJoiningStepEntersWhatTheJobHolds) {
+    int connections = 0;
+    FakeSenvd senvd(settings_.socket, [&](int client) {
+        if (++connections == 1) {
+            say(client, wire::encode_text(profile));
+        } else {
+            warm()(client);
+        }
+    });
+    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job["PATH"], profile + "/bin:/usr/bin");
+    EXPECT_FALSE(host_.job.contains(joining_variable));
+    const auto requests = senvd.requests();
+    ASSERT_EQ(requests.size(), 2U);
+    EXPECT_EQ(wire::Held::decode(requests[0])->job, 12U);
+    EXPECT_EQ(wire::Held::decode(requests[0])->uid, 1001U);
+}
+
+TEST_F(Node, AJoiningStepOfAJobThatHoldsNothingIsAPlainOne) {
+    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    EXPECT_TRUE(run());  // senvd does not listen
+    EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, wire::encode_text("")); });
+    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
+    EXPECT_TRUE(host_.errors.empty());
+}
+
 TEST_F(Node, PassesOverTheExternStep) {
     host_.step_is.kind = StepKind::external;
     EXPECT_TRUE(run());

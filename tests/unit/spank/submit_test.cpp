@@ -358,6 +358,20 @@ TEST_F(Submit, AJobThatLeftTheEnvironmentTakesNoCopyAlong) {
     EXPECT_TRUE(host_.control.empty());
 }
 
+TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
+    host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, "1"}}));
+    host_.own.clear();
+    value(Option::passthrough) = "ignore";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_TRUE(host_.own.empty());
+    value(Option::passthrough).reset();
+    host_.own = {{"SLURM_JOB_ID", "12"}};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_FALSE(host_.own.contains(joining_variable));
+}
+
 TEST_F(Submit, WhatSlurmItselfCarriesIntoNestedCommandsCountsForNothing) {
     host_.own = {{"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_manifest", "m.scm"},
                  {"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_pure", "(null)"}};
