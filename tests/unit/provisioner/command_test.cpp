@@ -1,0 +1,76 @@
+#include "provisioner/command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/temp_dir.h"
+
+namespace senv {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class Command : public testing::Test {
+protected:
+    void make(const std::string& file) {
+        std::filesystem::create_directories(std::filesystem::path(dir_ / file).parent_path());
+        std::ofstream(dir_ / file) << "";
+    }
+    void make_folder(const std::string& folder) { std::filesystem::create_directories(dir_ / folder); }
+
+    test::TempDir dir_;
+    std::string profile_ = dir_ / "profile";
+    std::string path_ = profile_ + "/bin:" + (dir_ / "host");
+};
+
+TEST_F(Command, IsFoundInAnyFolderOfThePath) {
+    make("profile/bin/hello");
+    make("host/ls");
+    EXPECT_TRUE(is_on_path("hello", path_));
+    EXPECT_TRUE(is_on_path("ls", path_));
+    EXPECT_FALSE(is_on_path("hell", path_));
+    EXPECT_FALSE(is_on_path("hello", ""));
+}
+
+TEST_F(Command, IsNoFolder) {
+    make_folder("profile/bin/hello");
+    EXPECT_FALSE(is_on_path("hello", path_));
+    make("host/hello");
+    EXPECT_TRUE(is_on_path("hello", path_));
+}
+
+TEST_F(Command, WithASlashIsSlurmsBusiness) {
+    EXPECT_TRUE(is_on_path("./nowhere", path_));
+    EXPECT_TRUE(is_on_path("/nowhere", path_));
+}
+
+TEST_F(Command, ProposesWhatIsClose) {
+    for (const auto* name : {"IMB-MPI1", "IMB-EXT", "gmx", "gromacs", "python3"})
+        make(std::string("profile/bin/") + name);
+    EXPECT_THAT(close_commands("IMB-MPI9", path_, profile_), ElementsAre("IMB-MPI1"));
+    EXPECT_THAT(close_commands("imb-mpi1", path_, profile_), ElementsAre("IMB-MPI1"));
+    EXPECT_THAT(close_commands("gormacs", path_, profile_), ElementsAre("gromacs"));
+    EXPECT_THAT(close_commands("python", path_, profile_), ElementsAre("python3"));
+    EXPECT_THAT(close_commands("mgx", path_, profile_), ElementsAre("gmx"));
+    EXPECT_THAT(close_commands("cat", path_, profile_), IsEmpty());
+    EXPECT_THAT(close_commands("lammps", path_, profile_), IsEmpty());
+}
+
+TEST_F(Command, ProposesTheLikeliestFirstAndThreeAtMost) {
+    for (const auto* name : {"run-aa", "run-b", "run-c", "run-d"}) make(std::string("profile/bin/") + name);
+    EXPECT_THAT(close_commands("run-a", path_, profile_), ElementsAre("run-aa", "run-b", "run-c"));
+    EXPECT_THAT(close_commands("run-d1", path_, profile_), ElementsAre("run-d", "run-aa", "run-b"));
+}
+
+TEST_F(Command, ProposesNothingOfTheHost) {
+    make("host/hello");
+    make("profile-of-another/bin/hello");
+    EXPECT_THAT(close_commands("helo", path_ + ":" + profile_ + "-of-another/bin", profile_), IsEmpty());
+}
+
+}  // namespace
+}  // namespace senv
