@@ -64,13 +64,16 @@ std::vector<std::string> names_in(const std::string& folder) {
 
 }  // namespace
 
-bool is_on_path(std::string_view command, std::string_view path) {
+bool can_be_found(std::string_view command, std::string_view path) {
     if (command.find('/') != std::string_view::npos) return true;
-    const auto has = [&](std::string_view folder) {
+    const auto is_file = [&](const std::string& file) {
         struct stat info {};
-        return ::stat((std::string(folder) + "/" + std::string(command)).c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
+        return ::stat(file.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
     };
-    return std::ranges::any_of(folders_of(path), has);
+    const std::string name(command);
+    return std::ranges::any_of(folders_of(path),
+                               [&](auto folder) { return is_file(std::string(folder) + "/" + name); }) ||
+           is_file(name);
 }
 
 std::vector<std::string> close_commands(std::string_view command, std::string_view path, std::string_view profile) {

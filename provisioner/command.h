@@ -1,7 +1,7 @@
 // command.h: whether the program that a task is to execute can be found, before it is executed.
 //
-// Shape    As slurmstepd looks for it: the first entry of PATH in which the name is no folder; whether it can be executed
-//          does not matter. Names with a slash are not looked for, and always taken as found.
+// Shape    As slurmstepd looks for it: in the folders of PATH, then in the current one; whether it can be executed does not
+//          matter, but it must be no folder. Names with a slash are not looked for, and always taken as found.
 // Limits   64 folders of PATH, 20,000 names in each.
 // Effects  Reads folders with the rights of the process: not for root.
 // Source   Slurm 22.05, slurmstepd/task.c: _build_path.
@@ -13,7 +13,7 @@
 
 namespace senv {
 
-bool is_on_path(std::string_view command, std::string_view path);
+bool can_be_found(std::string_view command, std::string_view path);
 
 /// Names in those folders of `path` that lie below `profile` that the user may have meant, the likeliest first, three at most:
 /// equal but for case, or at most two letters off (one in a name of up to four).

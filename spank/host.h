@@ -68,6 +68,9 @@ public:
     /// Before the tasks are forked for all of them, in a task for that one.
     virtual Result<void> change(const Change& change) = 0;
     virtual std::string node_name() const = 0;
+    /// Whether the site lets a TaskProlog run between task_init and the command; also when slurmctld, which is asked, does
+    /// not say. Only in task_init.
+    virtual bool site_has_task_prolog() const = 0;
     /// Ends the step on all its nodes, by asking slurmctld. Only in task_init.
     virtual void end_step(const Step& step) = 0;
     /// Ends this task, whatever plugstack.conf says of failing plugins. Only in task_init.

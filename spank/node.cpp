@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "cache/base/text.h"
+#include "provisioner/command.h"
 #include "provisioner/environment.h"
 #include "provisioner/mount.h"
 #include "spank/submit.h"
@@ -101,10 +102,12 @@ Result<void> restore_hidden(Host& host, const Environment& job) {
     return {};
 }
 
-void take_mark_off(Host& host) {
-    if (const auto command = host.command(); command.starts_with(absent_mark)) {
-        host.set_command(command.substr(absent_mark.size()));
-    }
+// Whether there was one.
+bool take_mark_off(Host& host) {
+    const auto command = host.command();
+    if (!command.starts_with(absent_mark)) return false;
+    host.set_command(command.substr(absent_mark.size()));
+    return true;
 }
 
 }  // namespace
@@ -138,7 +141,7 @@ void NodeStep::prepare() {
 }
 
 Result<void> NodeStep::prepare_or_fail() {
-    take_mark_off(host_);
+    is_marked_ = take_mark_off(host_);
     requested_ = host_.job_environment().contains(resolution_variable);
     step_ = SENV_TRY(host_.step());
     if (step_.kind == StepKind::external) {
@@ -148,7 +151,8 @@ Result<void> NodeStep::prepare_or_fail() {
     SENV_TRY(restore_hidden(host_, host_.job_environment()));
     const Environment job = host_.job_environment();
     const auto text = resolution_in(job);
-    for (const char* name : {job_control_copy, joining_variable}) {
+    has_task_prolog_ = job.contains(task_prolog_variable);
+    for (const char* name : {job_control_copy, joining_variable, task_prolog_variable}) {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
     if (!text) {
@@ -298,6 +302,26 @@ void NodeStep::start() {
         if (auto applied = contained([this] { return apply(*plan_); }); !applied) error_ = std::move(applied).error();
     }
     if (error_) fail(*error_);
+    check_command();
+}
+
+// Slurm would say "execve(): NAME: No such file or directory", from every task.
+void NodeStep::check_command() {
+    const auto command = host_.command();
+    const Environment job = host_.job_environment();
+    const auto found = job.find("PATH");
+    const std::string path = found == job.end() ? "" : found->second;
+    if (!is_marked_ || can_be_found(command, path)) return;
+    // A TaskProlog may change PATH. So many tasks must not ask slurmctld about it at once.
+    if (has_task_prolog_ || siblings_->agree([this] { return host_.site_has_task_prolog(); })) return;
+    const WaitingName name;
+    if (siblings_->first_to_speak()) {
+        Error error(Kind::missing, "it is not in this environment");
+        const auto close = close_commands(command, path, resolution_->profile.absolute());
+        if (!close.empty()) error = std::move(error).hint("did you mean " + join(close, " or ") + "?");
+        say("cannot run '" + printable(command) + "' on " + host_.node_name(), error);
+    }
+    host_.end_task(ENOENT);  // as Slurm does
 }
 
 Result<void> NodeStep::wait() {
@@ -361,6 +385,11 @@ Result<wire::Connection> NodeStep::ask_again() {
     }
 }
 
+void NodeStep::say(const std::string& what, const Error& error) {
+    host_.error("senv: " + what + ": " + error.what());
+    if (!error.hint().empty()) host_.error("senv: hint: " + error.hint());
+}
+
 void NodeStep::fail(const Error& error) {
     const WaitingName name;
     if (!siblings_ || siblings_->first_to_speak()) {
@@ -371,8 +400,7 @@ void NodeStep::fail(const Error& error) {
         const auto colon = source.find(':');
         const std::string what =
             colon == std::string::npos ? "the job's environment" : "the environment of " + source.substr(colon + 1);
-        host_.error("senv: cannot enter " + what + " on " + host_.node_name() + ": " + error.what());
-        if (!error.hint().empty()) host_.error("senv: hint: " + error.hint());
+        say("cannot enter " + what + " on " + host_.node_name(), error);
         // Ranks on other nodes would wait for this one's for ever: srun lets them, unless KillOnBadExit is set.
         if (is_shared) {
             std::this_thread::sleep_for(hearing);

@@ -58,7 +58,9 @@ private:
     Result<wire::Connection> ask_again();
     Result<void> may_wait() const;
     void log_start(const Result<void>& asked);
+    void check_command();
     void fail(const Error& error);
+    void say(const std::string& what, const Error& error);
 
     Host& host_;
     Result<Settings> settings_;
@@ -67,6 +69,8 @@ private:
     std::optional<Siblings> siblings_;
     std::optional<Error> error_;
     bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
+    bool is_marked_ = false;          // the command is a name as the user wrote it
+    bool has_task_prolog_ = false;    // of srun
     bool tasks_wait_ = false;         // senvd did not listen, or is fetching
     std::optional<wire::Plan> plan_;  // what tasks still have to apply
     uid_t senvd_uid_ = 0;

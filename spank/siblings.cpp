@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 
 #include "cache/wire/frame.h"
 
@@ -18,6 +17,7 @@ namespace senv {
 namespace {
 
 constexpr auto look_up = std::chrono::milliseconds(200);  // how often a waiting task looks whether it still should
+constexpr auto agree_limit = std::chrono::seconds(30);    // above what Slurm takes for its slurmctld
 
 // A frame of protocol.md on its way between tasks: a PLAN or an ERROR.
 Result<wire::Plan> decode(std::string_view frame) {
@@ -36,6 +36,8 @@ struct Siblings::Shared {
     std::atomic<std::uint32_t> arrived;   // tasks that came to enter()
     std::atomic<std::uint32_t> spoken;    // tasks that came to first_to_speak()
     std::atomic<std::uint32_t> answered;  // 1: `answer` is complete; a futex
+    std::atomic<std::uint32_t> agreed;    // 1: `agreed_on` is said; a futex
+    std::atomic<std::uint32_t> agreed_on;
     std::uint32_t answer_bytes;
     std::array<char, wire::header_bytes + wire::max_reply_bytes> answer;
 };
@@ -145,28 +147,53 @@ Result<wire::Plan> Siblings::answer() const {
         std::string_view(shared_->answer.data(), std::min<std::size_t>(shared_->answer_bytes, shared_->answer.size())));
 }
 
-Result<wire::Plan> Siblings::share(const std::function<Result<wire::Plan>()>& produce,
-                                   const std::function<Result<void>()>& may_wait) {
-    for (;;) {
-        if (shared_->answered.load() != 0) return answer();
+// act() in one task, the others wait until it is done.
+template <class Act>
+Result<void> Siblings::once(std::atomic<std::uint32_t>& done, Act&& act,
+                            const std::function<Result<void>()>& may_wait) {
+    while (done.load() == 0) {
         struct flock lock = {};
         lock.l_type = F_WRLCK;
         lock.l_whence = SEEK_SET;
         if (::fcntl(file_.get(), F_SETLK, &lock) == 0) {
-            if (shared_->answered.load() != 0) return answer();
-            const auto plan = produce();
-            const std::string frame = plan ? plan->encode() : wire::encode_error(plan.error());
-            if (frame.size() > shared_->answer.size()) return Error(Kind::bug, "an answer is too long to pass on");
-            frame.copy(shared_->answer.data(), frame.size());
-            shared_->answer_bytes = static_cast<std::uint32_t>(frame.size());
-            shared_->answered.store(1);
-            ::syscall(SYS_futex, &shared_->answered, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
-            return plan;
+            if (done.load() != 0) break;
+            SENV_TRY(act());
+            done.store(1);
+            ::syscall(SYS_futex, &done, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
+            break;
         }
         SENV_TRY(may_wait());
         const struct timespec pause = {0, std::chrono::nanoseconds(look_up).count()};
-        ::syscall(SYS_futex, &shared_->answered, FUTEX_WAIT, 0, &pause, nullptr, 0);
+        ::syscall(SYS_futex, &done, FUTEX_WAIT, 0, &pause, nullptr, 0);
     }
+    return {};
+}
+
+Result<wire::Plan> Siblings::share(const std::function<Result<wire::Plan>()>& produce,
+                                   const std::function<Result<void>()>& may_wait) {
+    const auto act = [&]() -> Result<void> {
+        const auto plan = produce();
+        const std::string frame = plan ? plan->encode() : wire::encode_error(plan.error());
+        if (frame.size() > shared_->answer.size()) return Error(Kind::bug, "an answer is too long to pass on");
+        frame.copy(shared_->answer.data(), frame.size());
+        shared_->answer_bytes = static_cast<std::uint32_t>(frame.size());
+        return {};
+    };
+    SENV_TRY(once(shared_->answered, act, may_wait));
+    return answer();
+}
+
+bool Siblings::agree(const std::function<bool()>& ask) {
+    const auto act = [&]() -> Result<void> {
+        shared_->agreed_on.store(ask() ? 1 : 0);
+        return {};
+    };
+    const Deadline deadline = Clock::now() + agree_limit;
+    const auto may_wait = [&]() -> Result<void> {
+        if (Clock::now() < deadline) return {};
+        return Error(Kind::busy, "the step's first task did not answer in time");
+    };
+    return !once(shared_->agreed, act, may_wait) || shared_->agreed_on.load() != 0;
 }
 
 bool Siblings::first_to_speak() {

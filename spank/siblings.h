@@ -6,10 +6,12 @@
 //            with MSG_PEEK, so nobody counts, no queue fills up, and it also works when the first is gone by then. It has
 //            to be the tasks: what slurmstepd itself enters before job_container/tmpfs joins the job's namespace breaks
 //            that plugin.
-// Answer     A record lock on the shared file says who reads from senvd. It ends with its process, and the next takes over.
+// Answers    A record lock on the shared file says who reads from senvd, or asks Slurm. It ends with its process, and the next
+//            takes over.
 // Errors     A failure of the one who acts is passed on to all others as it is.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 
@@ -39,6 +41,9 @@ public:
     Result<wire::Plan> share(const std::function<Result<wire::Plan>()>& produce,
                              const std::function<Result<void>()>& may_wait);
 
+    /// In each task: what `ask` returns in the first that comes here. True when that one does not get to an end.
+    bool agree(const std::function<bool()>& ask);
+
     /// True for the first task that asks.
     bool first_to_speak();
 
@@ -47,6 +52,8 @@ private:
     Siblings() = default;
     Result<void> pass_on(const Result<Fd>& made);
     Result<wire::Plan> answer() const;
+    template <class Act>
+    Result<void> once(std::atomic<std::uint32_t>& done, Act&& act, const std::function<Result<void>()>& may_wait);
 
     Shared* shared_ = nullptr;
     Fd file_;  // the file behind shared_

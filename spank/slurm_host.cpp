@@ -159,6 +159,14 @@ std::string SlurmHost::node_name() const {
     return name.data();
 }
 
+bool SlurmHost::site_has_task_prolog() const {
+    slurm_conf_t* conf = nullptr;
+    if (slurm_load_ctl_conf(0, &conf) != SLURM_SUCCESS || conf == nullptr) return true;
+    const bool has_one = conf->task_prolog != nullptr && conf->task_prolog[0] != '\0';
+    slurm_free_ctl_conf(conf);
+    return has_one;
+}
+
 void SlurmHost::end_step(const Step& step) {
     slurm_kill_job_step(step.job, step.step, SIGKILL);
 }

@@ -30,6 +30,7 @@ public:
     Environment job_environment() const override;
     Result<void> change(const Change& change) override;
     std::string node_name() const override;
+    bool site_has_task_prolog() const override;
     void end_step(const Step& step) override;
     [[noreturn]] void end_task(int status) override;
     void error(const std::string& text) override;

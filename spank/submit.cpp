@@ -319,6 +319,11 @@ void mark_command(Host& host) {
         hide_from_nodes_without_plugin(host);
     } else if (const auto command = host.command(); !command.empty()) {
         host.set_command(std::string(absent_mark) + command);
+        const auto options = host.option_words();
+        const bool has_prolog =
+            host.own_variable("SLURM_TASK_PROLOG") ||
+            std::ranges::any_of(options, [](const auto& word) { return word.starts_with("--task-p"); });
+        if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
     }
 }
 

@@ -28,6 +28,26 @@ search_paths=(--env-manifest=search-paths.scm --env-channels=channels.scm)
 
 script() { alice tee "$1" >/dev/null; }    # NAME, its text on stdin
 
+# --- the command
+
+@test "a command that is not in the environment: said once, before it is executed, with what may have been meant" {
+    run -2 alice srun -n8 -O "${hello[@]}" senv-helo
+    says "senv: cannot run 'senv-helo' on n1: it is not in this environment" "hint: did you mean senv-hello?"
+    [[ $(grep -c "cannot run" <<<"$output") -eq 1 ]]
+    [[ $output != *execve* ]]
+    # Slurm also looks into the current folder, and a prolog of the task may change PATH.
+    alice mkdir -p tools
+    script tools/senv-helo <<<$'#!/bin/sh\necho it ran'
+    alice chmod +x tools/senv-helo
+    run -0 alice srun -D tools "${hello[@]}" senv-helo
+    says "it ran"
+    script prolog.sh <<<$'#!/bin/sh\necho "export PATH=$HOME/tools:$PATH"'
+    alice chmod +x prolog.sh
+    run -0 alice srun --task-prolog=/home/alice/prolog.sh "${hello[@]}" senv-helo
+    says "it ran"
+    assert_no_drain
+}
+
 # --- entering
 
 # What Slurm, MPI's launcher and the shell add.

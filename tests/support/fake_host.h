@@ -24,6 +24,7 @@ public:
     Step step_is;
     Environment job;
     int steps_ended = 0;
+    bool task_prolog = false;
     std::vector<std::string> errors, infos;
 
     Program program() const override { return program_is; }
@@ -53,6 +54,7 @@ public:
         return {};
     }
     std::string node_name() const override { return "n7"; }
+    bool site_has_task_prolog() const override { return task_prolog; }
     void end_step(const Step&) override { ++steps_ended; }
     [[noreturn]] void end_task(int status) override { throw TaskEnded{status}; }
     void error(const std::string& text) override { errors.push_back(text); }

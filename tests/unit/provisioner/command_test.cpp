@@ -30,22 +30,32 @@ protected:
 TEST_F(Command, IsFoundInAnyFolderOfThePath) {
     make("profile/bin/hello");
     make("host/ls");
-    EXPECT_TRUE(is_on_path("hello", path_));
-    EXPECT_TRUE(is_on_path("ls", path_));
-    EXPECT_FALSE(is_on_path("hell", path_));
-    EXPECT_FALSE(is_on_path("hello", ""));
+    EXPECT_TRUE(can_be_found("hello", path_));
+    EXPECT_TRUE(can_be_found("ls", path_));
+    EXPECT_FALSE(can_be_found("hell", path_));
+    EXPECT_FALSE(can_be_found("hello", ""));
+}
+
+TEST_F(Command, IsFoundInTheCurrentFolder) {
+    make("here/hello");
+    const auto before = std::filesystem::current_path();
+    std::filesystem::current_path(dir_ / "here");
+    EXPECT_TRUE(can_be_found("hello", path_));
+    EXPECT_TRUE(can_be_found("hello", ""));
+    EXPECT_FALSE(can_be_found("hell", path_));
+    std::filesystem::current_path(before);
 }
 
 TEST_F(Command, IsNoFolder) {
     make_folder("profile/bin/hello");
-    EXPECT_FALSE(is_on_path("hello", path_));
+    EXPECT_FALSE(can_be_found("hello", path_));
     make("host/hello");
-    EXPECT_TRUE(is_on_path("hello", path_));
+    EXPECT_TRUE(can_be_found("hello", path_));
 }
 
 TEST_F(Command, WithASlashIsSlurmsBusiness) {
-    EXPECT_TRUE(is_on_path("./nowhere", path_));
-    EXPECT_TRUE(is_on_path("/nowhere", path_));
+    EXPECT_TRUE(can_be_found("./nowhere", path_));
+    EXPECT_TRUE(can_be_found("/nowhere", path_));
 }
 
 TEST_F(Command, ProposesWhatIsClose) {

@@ -137,12 +137,13 @@ protected:
         try {
             step.start();
         } catch (const test::FakeHost::TaskEnded& ended) {
-            EXPECT_EQ(ended.status, 1);
+            status_ = ended.status;
             return false;
         }
         return true;
     }
 
+    int status_ = 0;  // of the task that was ended
     test::TempDir dir_;
     test::FakeHost host_;
     Settings settings_;
@@ -335,6 +336,7 @@ TEST_F(Node, TellsTheUserWhyItCannotEnter) {
         say(client, wire::encode_error(Error(Kind::missing, "cannot fetch it: on no server").hint("resolve it again")));
     });
     EXPECT_FALSE(run());
+    EXPECT_EQ(status_, 1);
     EXPECT_THAT(host_.errors,
                 ElementsAre("senv: cannot enter the environment of --env-manifest on n7: cannot fetch it: on no server",
                             "senv: hint: resolve it again"));
@@ -372,6 +374,47 @@ TEST_F(Node, FailsWithoutSenvdsUser) {
 }
 
 // --- cold: the tasks wait. A task is a child of slurmstepd, so the test forks.
+
+class CommandOfAStep : public Node {
+protected:
+    CommandOfAStep() { asks("no-such-command"); }
+    void asks(const std::string& name) { host_.command_is = std::string(absent_mark) + name; }
+
+    FakeSenvd senvd_{settings_.socket, warm()};
+};
+
+TEST_F(CommandOfAStep, ThatIsNowhereEndsTheTaskWithAMessage) {
+    EXPECT_FALSE(run());
+    EXPECT_EQ(status_, ENOENT);
+    EXPECT_THAT(host_.errors, ElementsAre("senv: cannot run 'no-such-command' on n7: it is not in this environment"));
+    EXPECT_EQ(host_.steps_ended, 0);
+}
+
+TEST_F(CommandOfAStep, ThatIsOnTheNodesPathRuns) {
+    asks("true");
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.command_is, "true");
+    asks("/nowhere/at/all");
+    EXPECT_TRUE(run());
+    EXPECT_TRUE(host_.errors.empty());
+}
+
+TEST_F(CommandOfAStep, MayBeFoundByATaskProlog) {
+    host_.task_prolog = true;
+    EXPECT_TRUE(run());
+    host_.task_prolog = false;
+    asks("no-such-command");
+    host_.job[task_prolog_variable] = "yes";
+    EXPECT_TRUE(run());
+    EXPECT_FALSE(host_.job.contains(task_prolog_variable));
+    EXPECT_TRUE(host_.errors.empty());
+}
+
+TEST_F(CommandOfAStep, ThatSlurmMadeIsNotLookedFor) {
+    host_.command_is = "0-3 a --multi-prog file";
+    EXPECT_TRUE(run());
+    EXPECT_TRUE(host_.errors.empty());
+}
 
 class ColdNode : public Node {
 protected:

@@ -141,6 +141,27 @@ TEST(Siblings, ShareOneAnswer) {
     EXPECT_EQ(notes.all(), "a");
 }
 
+TEST(Siblings, AgreeOnWhatTheFirstIsTold) {
+    for (const bool told : {false, true}) {
+        auto siblings = Siblings::make();
+        ASSERT_THAT(siblings, IsOk());
+        const Notes notes;
+        std::vector<pid_t> tasks;
+        for (int i = 0; i < 16; ++i) {
+            tasks.push_back(fork_task([&] {
+                const bool agreed = siblings->agree([&] {
+                    notes.write('a');
+                    std::this_thread::sleep_for(100ms);
+                    return told;
+                });
+                EXPECT_EQ(agreed, told);
+            }));
+        }
+        expect_success(tasks);
+        EXPECT_EQ(notes.all(), "a");
+    }
+}
+
 TEST(Siblings, ShareOneError) {
     auto siblings = Siblings::make();
     ASSERT_THAT(siblings, IsOk());

@@ -408,6 +408,15 @@ TEST_F(Submit, SrunMarksTheCommand) {
     EXPECT_EQ(host_.command_is, "/senv-is-not-installed-on-this-node//usr/bin/hostname");
 }
 
+TEST_F(Submit, SrunSaysThatItHasATaskProlog) {
+    host_.command_is = "prog";
+    mark_command(host_);
+    EXPECT_FALSE(host_.own.contains(task_prolog_variable));
+    host_.words = {"srun", "--task-pro=prolog.sh"};
+    mark_command(host_);
+    EXPECT_TRUE(host_.own.contains(task_prolog_variable));
+}
+
 TEST_F(Submit, SrunMultiProgHidesThePath) {
     host_.command_is = "programs.conf";
     host_.own = {{"PATH", "/usr/bin"}};
