@@ -79,6 +79,8 @@ public:
     // --- everywhere. On the submit host and in a task the user reads it, elsewhere slurmd's log gets it.
     virtual void error(const std::string& text) = 0;
     virtual void info(const std::string& text) = 0;
+    /// As it is, without Slurm's name in front. In a task only.
+    virtual void note(const std::string& text) = 0;
 };
 
 }  // namespace senv

@@ -35,6 +35,13 @@ constexpr std::uint32_t max_turns = 4;
 // The lease's descriptor stays clear of the numbers that scripts use, and below 64: above, the kernel has to make room in
 // the table, which in a process with threads takes it 15 ms.
 constexpr int lease_floor = 60;
+// When a node says what its tasks wait for, and how often: the first node of a step; the others, where it takes long.
+struct Words {
+    std::chrono::seconds first;
+    std::chrono::seconds every;
+};
+constexpr Words words_of_first_node{2s, 10s};
+constexpr Words words_of_others{30s, 60s};
 constexpr auto pmix_margin = 300s;  // PMIx's own default, on top of the fetch
 constexpr const char* pmix_timeout = "SLURM_PMIX_TIMEOUT";
 
@@ -152,7 +159,8 @@ Result<void> NodeStep::prepare_or_fail() {
     const Environment job = host_.job_environment();
     const auto text = resolution_in(job);
     has_task_prolog_ = job.contains(task_prolog_variable);
-    for (const char* name : {job_control_copy, joining_variable, task_prolog_variable}) {
+    is_quiet_ = job.contains(quiet_variable);
+    for (const char* name : {job_control_copy, joining_variable, quiet_variable, task_prolog_variable}) {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
     if (!text) {
@@ -198,6 +206,7 @@ Result<std::string> NodeStep::ask_what_the_job_holds() const {
 Result<void> NodeStep::ask() {
     slurmstepd_ = ::getpid();
     const auto now = Clock::now();
+    begun_ = now;
     deadline_ = now + settings_->fetch_limit;
     senvd_uid_ = SENV_TRY(uid_of(settings_->user));
     SENV_TRY(make_room_for_pmix());
@@ -215,7 +224,7 @@ Result<void> NodeStep::ask() {
 // Asks for a lease as long as there is none: senvd may have answered before it was restarted.
 wire::Provision NodeStep::request() const {
     return {resolution_->profile.absolute(), step_.uid, step_.job, step_.step,
-            lease_ ? 0U : wire::Provision::flag_lease};
+            wire::Provision::flag_progress | (lease_ ? 0U : wire::Provision::flag_lease)};
 }
 
 Result<void> NodeStep::take_answer(wire::Connection connection, Deadline deadline) {
@@ -363,9 +372,20 @@ Result<wire::Plan> NodeStep::read_plan() {
         }
         if (!frame) return frame.error();
         if (frame->type == wire::Type::lease && frame->fd) lease_ = SENV_TRY(inheritable(frame->fd));
+        if (frame->type == wire::Type::progress) tell(SENV_TRY(wire::Progress::decode(frame->payload)));
         if (frame->type == wire::Type::plan) return wire::Plan::decode(frame->payload);
         if (frame->type == wire::Type::error) return wire::decode_error(frame->payload);
     }
+}
+
+void NodeStep::tell(const wire::Progress& progress) {
+    const auto now = Clock::now();
+    const auto& words = step_.node_index == 0 ? words_of_first_node : words_of_others;
+    if (is_quiet_ || now < begun_ + words.first || now < next_word_) return;
+    next_word_ = now + words.every;
+    host_.note("senv: " + host_.node_name() + " fetches the environment: " + std::to_string(progress.items_done) +
+               " of " + std::to_string(progress.items_total) + " items, " + human_bytes(progress.bytes_done) + " of " +
+               human_bytes(progress.bytes_total));
 }
 
 // senvd did not listen yet, or was restarted in the middle. A lease of before still holds: it is a lock on a file that

@@ -57,6 +57,7 @@ private:
     Result<wire::Plan> read_plan();
     Result<wire::Connection> ask_again();
     Result<void> may_wait() const;
+    void tell(const wire::Progress& progress);
     void log_start(const Result<void>& asked);
     void check_command();
     void fail(const Error& error);
@@ -70,6 +71,7 @@ private:
     std::optional<Error> error_;
     bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
     bool is_marked_ = false;          // the command is a name as the user wrote it
+    bool is_quiet_ = false;           // srun was told so
     bool has_task_prolog_ = false;    // of srun
     bool tasks_wait_ = false;         // senvd did not listen, or is fetching
     std::optional<wire::Plan> plan_;  // what tasks still have to apply
@@ -77,7 +79,9 @@ private:
     pid_t slurmstepd_ = 0;
     Fd lease_;
     wire::Connection pending_{Fd()};  // where senvd's answer is to come
+    Deadline begun_;
     Deadline deadline_;
+    Deadline next_word_;
 };
 
 }  // namespace senv

@@ -181,5 +181,8 @@ void SlurmHost::error(const std::string& text) {
 void SlurmHost::info(const std::string& text) {
     slurm_info("%s", text.c_str());
 }
+void SlurmHost::note(const std::string& text) {
+    slurm_spank_log("%s", text.c_str());
+}
 
 }  // namespace senv

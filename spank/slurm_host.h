@@ -35,6 +35,7 @@ public:
     [[noreturn]] void end_task(int status) override;
     void error(const std::string& text) override;
     void info(const std::string& text) override;
+    void note(const std::string& text) override;
 
 private:
     std::span<char*> arguments() const;

@@ -313,6 +313,7 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
 }
 
 void mark_command(Host& host) {
+    if (loudness(host) == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
     const auto words = host.command_line();
     if (std::ranges::any_of(words, [](const auto& word) { return word.starts_with("--mu"); })) {

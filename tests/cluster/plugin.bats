@@ -135,15 +135,18 @@ JOB
 
 # --- waiting
 
-@test "all tasks wait for a cold closure and go on together" {
+@test "all tasks wait for a cold closure, the first node says so, and they go on together" {
     freeze
     empty_node n1
-    alice srun -w n1 -n8 "${hello[@]}" senv-hello >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+    empty_node n2
+    alice srun -N2 -n8 "${hello[@]}" senv-hello >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
     local step=$!
     await_waiting 8
+    timeout 60 bash -c 'until grep -q "^senv: n1 fetches the environment: 0 of [0-9]* items, 0 B of " "$1"; do sleep 0.1; done' - "$BATS_TEST_TMPDIR/out"
     thaw
     wait "$step"
     [[ $(grep -c '^senv-hello 1.0' "$BATS_TEST_TMPDIR/out") -eq 8 ]]
+    run ! grep 'n2 fetches' "$BATS_TEST_TMPDIR/out"
     assert_nothing_left
 }
 

@@ -25,7 +25,7 @@ public:
     Environment job;
     int steps_ended = 0;
     bool task_prolog = false;
-    std::vector<std::string> errors, infos;
+    std::vector<std::string> errors, infos, notes;
 
     Program program() const override { return program_is; }
     std::optional<std::string> own_variable(const char* name) const override {
@@ -59,6 +59,7 @@ public:
     [[noreturn]] void end_task(int status) override { throw TaskEnded{status}; }
     void error(const std::string& text) override { errors.push_back(text); }
     void info(const std::string& text) override { infos.push_back(text); }
+    void note(const std::string& text) override { notes.push_back(text); }
 };
 
 }  // namespace senv::test

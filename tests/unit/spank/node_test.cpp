@@ -169,7 +169,7 @@ TEST_F(Node, EntersAWarmProfile) {
     EXPECT_EQ(request.profile, profile);
     EXPECT_EQ(request.uid, 1001U);
     EXPECT_EQ(request.job, 12U);
-    EXPECT_EQ(request.flags, wire::Provision::flag_lease);
+    EXPECT_EQ(request.flags, wire::Provision::flag_lease | wire::Provision::flag_progress);
 }
 
 TEST_F(Node, LogsTheStartInOneLine) {
@@ -453,6 +453,45 @@ TEST_F(ColdNode, ATaskWaitsForThePlan) {
     EXPECT_EQ(run_task(), 0);
 }
 
+class WaitingNode : public ColdNode {
+protected:
+    // What the tasks of a node say when senvd tells for three seconds that it fetches.
+    std::string said() {
+        FakeSenvd senvd(settings_.socket, [](int client) {
+            lend(client, STDIN_FILENO);
+            say(client, wire::encode_empty(wire::Type::pending));
+            for (int i = 0; i < 30; ++i) {
+                std::this_thread::sleep_for(100ms);
+                say(client, wire::Progress{1, 2, 3, 4096, "an item"}.encode());
+            }
+            say(client, plan.encode());
+        });
+        testing::internal::CaptureStderr();
+        EXPECT_EQ(run_task([this](NodeStep& step) {
+                      step.start();
+                      for (const auto& text : host_.notes) std::fprintf(stderr, "%s\n", text.c_str());
+                  }),
+                  0);
+        EXPECT_FALSE(host_.job.contains(quiet_variable));
+        return testing::internal::GetCapturedStderr();
+    }
+};
+
+TEST_F(WaitingNode, TellsWhatItFetchesAndHowFar) {
+    EXPECT_EQ(said(), "senv: n7 fetches the environment: 1 of 2 items, 3 B of 4.0 KiB\n");
+}
+
+TEST_F(WaitingNode, LeavesThatToTheFirstNodeOfTheStep) {
+    host_.step_is.nodes = 2;
+    host_.step_is.node_index = 1;
+    EXPECT_EQ(said(), "");
+}
+
+TEST_F(WaitingNode, SaysNothingWhenSrunIsQuiet) {
+    host_.job[quiet_variable] = "yes";
+    EXPECT_EQ(said(), "");
+}
+
 TEST_F(ColdNode, FailsWhenNobodyListens) {
     const auto begin = Clock::now();
     testing::internal::CaptureStderr();
@@ -515,7 +554,7 @@ TEST_F(ColdNode, AsksAgainWhenSenvdWasRestarted) {
     EXPECT_EQ(run_task(), 0);
     const auto requests = senvd.requests();
     ASSERT_EQ(requests.size(), 2U);
-    EXPECT_EQ(wire::Provision::decode(requests[1])->flags, 0U);
+    EXPECT_EQ(wire::Provision::decode(requests[1])->flags, wire::Provision::flag_progress);
 }
 
 TEST_F(ColdNode, GivesUpAtTheFetchLimit) {
