@@ -78,17 +78,21 @@ Result<std::vector<SearchPath>> search_paths_of(const Datum& datum) {
     return paths;
 }
 
+struct Entry {
+    Package package;
+    std::vector<SearchPath> search_paths;
+};
+
 // Reads entries of both versions; remembers the finished ones, for `repeated`.
 class Entries {
 public:
     explicit Entries(bool version_3) : version_3_(version_3) {}
 
-    // The search paths of one entry.
-    Result<std::vector<SearchPath>> read(const Datum& entry) {
+    Result<Entry> read(const Datum& entry) {
         if (!version_3_ && entry.is_form("repeated")) return repeated(entry);
         if (!entry.is_proper_list() || entry.items.size() < 4) return malformed(entry, "a package");
         for (std::size_t i = 0; i < 4; ++i) SENV_TRY(string_of(entry.items[i]));
-        SENV_TRY(StorePath::parse_absolute(entry.items[3].text).in(entry.items[3].place()));
+        StorePath item = SENV_TRY(StorePath::parse_absolute(entry.items[3].text).in(entry.items[3].place()));
 
         const Datum* inputs = field(entry, "propagated-inputs");
         const Datum* paths = field(entry, "search-paths");
@@ -99,8 +103,9 @@ public:
         }
         std::vector<SearchPath> own;
         if (paths != nullptr) own = SENV_TRY(search_paths_of(*paths));
-        finished_[key(entry, 0, 1, 3)] = own;
-        return own;
+        Entry read = {{entry.items[0].text, entry.items[1].text, entry.items[2].text, std::move(item)}, std::move(own)};
+        finished_.insert_or_assign(key(entry, 0, 1, 3), read);
+        return read;
     }
 
 private:
@@ -119,7 +124,7 @@ private:
         return nullptr;
     }
 
-    Result<std::vector<SearchPath>> repeated(const Datum& entry) {
+    Result<Entry> repeated(const Datum& entry) {
         if (entry.items.size() != 4) return malformed(entry, "(repeated NAME VERSION PATH)");
         for (std::size_t i = 1; i < 4; ++i) SENV_TRY(string_of(entry.items[i]));
         const auto found = finished_.find(key(entry, 1, 2, 3));
@@ -128,11 +133,11 @@ private:
     }
 
     bool version_3_;
-    std::map<Key, std::vector<SearchPath>> finished_;
+    std::map<Key, Entry> finished_;
 };
 
-// PATH, then the search paths of the top-level entries without exact repeats.
-Result<std::vector<SearchPath>> search_paths_of_manifest(std::string_view text) {
+// The top-level entries.
+Result<std::vector<Entry>> read_manifest(std::string_view text) {
     const std::vector<Datum> data = SENV_TRY(read_scheme(text));
     if (data.size() != 1) return Error(Kind::corrupt, "want one value");
     const Datum& top = data[0];
@@ -147,11 +152,18 @@ Result<std::vector<SearchPath>> search_paths_of_manifest(std::string_view text) 
     }
 
     Entries entries(version.text == "3");
+    std::vector<Entry> all;
+    for (const Datum& entry : top.items[2].items[1].items) all.push_back(SENV_TRY(entries.read(entry)));
+    return all;
+}
+
+// PATH, then the search paths of the entries without exact repeats.
+std::vector<SearchPath> search_paths_of(const std::vector<Entry>& entries) {
     std::vector<SearchPath> paths = {{"PATH", {"bin", "sbin"}, ":", "directory", std::nullopt}};
     std::set<SearchPath> seen(paths.begin(), paths.end());
-    for (const Datum& entry : top.items[2].items[1].items) {
-        for (SearchPath& path : SENV_TRY(entries.read(entry))) {
-            if (seen.insert(path).second) paths.push_back(std::move(path));
+    for (const Entry& entry : entries) {
+        for (const SearchPath& path : entry.search_paths) {
+            if (seen.insert(path).second) paths.push_back(path);
         }
     }
     return paths;
@@ -368,21 +380,30 @@ private:
     std::size_t walked_ = 0;
 };
 
-}  // namespace
+std::string using_profile(const StorePath& profile) {
+    return "cannot use profile '" + profile.absolute() + "'";
+}
 
-Result<wire::Plan> plan_of_profile(const std::string& store_dir, const StorePath& profile) {
-    const std::string doing = "cannot use profile '" + profile.absolute() + "'";
-    const StoreTree tree = SENV_TRY(StoreTree::open(store_dir));
+Result<std::vector<Entry>> entries_of_profile(const StoreTree& tree, const StorePath& profile) {
+    const std::string doing = using_profile(profile);
     const auto manifest = SENV_TRY(tree.find(profile.base() + "/manifest"));
     if (!manifest) return Error(Kind::missing, doing + ": it has no file 'manifest'");
     if (!S_ISREG(manifest->info.st_mode)) return Error(Kind::corrupt, doing + ": its 'manifest' is no file");
     const std::string text = SENV_TRY(tree.read(*manifest, max_scheme_bytes));
-    const std::vector<SearchPath> paths = SENV_TRY(search_paths_of_manifest(text).in(doing + ": manifest"));
+    return read_manifest(text).in(doing + ": manifest");
+}
+
+}  // namespace
+
+Result<wire::Plan> plan_of_profile(const std::string& store_dir, const StorePath& profile) {
+    const std::string doing = using_profile(profile);
+    const StoreTree tree = SENV_TRY(StoreTree::open(store_dir));
+    const std::vector<Entry> entries = SENV_TRY(entries_of_profile(tree, profile));
 
     Evaluation evaluation(tree, profile);
     wire::Plan plan;
     plan.profile = profile.absolute();
-    for (const SearchPath& path : paths) {
+    for (const SearchPath& path : search_paths_of(entries)) {
         const std::vector<std::string> matches = SENV_TRY(evaluation.matches(path).in(doing));
         if (matches.empty()) continue;
         plan.variables.push_back(
@@ -390,6 +411,15 @@ Result<wire::Plan> plan_of_profile(const std::string& store_dir, const StorePath
     }
     SENV_TRY(plan.check().in(doing));
     return plan;
+}
+
+Result<std::vector<Package>> packages_of_profile(const std::string& store_dir, const StorePath& profile) {
+    const StoreTree tree = SENV_TRY(StoreTree::open(store_dir));
+    std::vector<Package> packages;
+    for (Entry& entry : SENV_TRY(entries_of_profile(tree, profile))) {
+        if (std::ranges::find(packages, entry.package) == packages.end()) packages.push_back(std::move(entry.package));
+    }
+    return packages;
 }
 
 }  // namespace senv

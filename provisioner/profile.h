@@ -1,4 +1,4 @@
-// profile.h: from a profile in the node's store to the plan of entering it.
+// profile.h: from a profile in the node's store to the plan of entering it, and to the packages it was made of.
 //
 // Shape    PROFILE/manifest is Scheme data (guix-formats: versions 3 and 4). Search paths are those of `guix shell
 //          --search-paths`: PATH ("bin" "sbin"), then those of the top-level entries in file order without exact repeats.
@@ -11,6 +11,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cache/base/result.h"
 #include "cache/formats/store_path.h"
@@ -20,5 +21,16 @@ namespace senv {
 
 /// `store_dir`: the folder that holds the items, for example /var/lib/senv/store.
 Result<wire::Plan> plan_of_profile(const std::string& store_dir, const StorePath& profile);
+
+struct Package {
+    std::string name;
+    std::string version;
+    std::string output;
+    StorePath item;
+    bool operator==(const Package&) const = default;
+};
+
+/// Those that were asked for, each once and in the order of the manifest; not what they propagate.
+Result<std::vector<Package>> packages_of_profile(const std::string& store_dir, const StorePath& profile);
 
 }  // namespace senv

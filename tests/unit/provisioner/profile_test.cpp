@@ -100,6 +100,26 @@ TEST_F(Profile, ReadsVersion3Alike) {
     EXPECT_EQ(exports(plan.value()), golden("profile/expected-search-paths.txt"));
 }
 
+TEST_F(Profile, NamesThePackagesThatWereAskedFor) {
+    const auto item = [](const std::string& base) { return StorePath::parse(base).value(); };
+    const std::vector<Package> wanted = {
+        {"python", "3.11.14", "out", item("11111111111111111111111111111111-python-3.11.14")},
+        {"python-numpy", "1.26.4", "out", item("22222222222222222222222222222222-python-numpy-1.26.4")},
+        {"gcc-toolchain", "15.2.0", "out", item("33333333333333333333333333333333-gcc-toolchain-15.2.0")},
+        {"nss-certs", "3.101", "out", item("44444444444444444444444444444444-nss-certs-3.101")},
+        {"docbook-xml", "5.0", "out", item("55555555555555555555555555555555-docbook-xml-5.0")},
+        {"git", "2.52.0", "out", item("66666666666666666666666666666666-git-2.52.0")},
+        {"guix-extension", "1.0", "out", item("77777777777777777777777777777777-guix-extension-1.0")}};
+    for (const char* manifest : {"profile/manifest-v3.scm", "profile/manifest-v4.scm"}) {
+        write("manifest", golden(manifest));
+        const auto packages = packages_of_profile(dir.path(), path);
+        ASSERT_THAT(packages, IsOk());
+        EXPECT_EQ(packages.value(), wanted) << manifest;
+    }
+    write("manifest", "(manifest (version 4))");
+    EXPECT_THAT(packages_of_profile(dir.path(), path), FailsWith(Kind::corrupt, "manifest: line 1, column 1: want"));
+}
+
 TEST_F(Profile, WithoutPackagesHasPathAtMost) {
     write("manifest", "(manifest (version 4) (packages ()))");
     ASSERT_THAT(plan_of_profile(dir.path(), path), IsOk());
