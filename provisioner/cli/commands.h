@@ -24,5 +24,6 @@ struct GlobalOptions {
 
 void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& action);  // resolve, lock
 void add_export_command(CLI::App& app, Action& action);
+void add_show_command(CLI::App& app, Action& action);
 
 }  // namespace senv

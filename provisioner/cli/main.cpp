@@ -27,6 +27,7 @@ senv::Result<int> run(int argc, char** argv) {
         "Examples:\n"
         "  senv resolve -m manifest.scm -C channels.scm     the profile's store path\n"
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
+        "  senv show environment.lock                       its packages, size, variables and channels\n"
         "  senv export environment.lock /srv/senv-cache     its items, for nodes that reach no server\n"
         "  srun --env-manifest=manifest.scm COMMAND         the same environment in a job\n\n"
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense.");
@@ -36,6 +37,7 @@ senv::Result<int> run(int argc, char** argv) {
     app.add_option("--config", global.config, "Settings of the site")->type_name("FILE")->capture_default_str();
     senv::add_resolve_commands(app, global, action);
     senv::add_export_command(app, action);
+    senv::add_show_command(app, action);
     senv::add_node_commands(app, action);
     try {
         app.parse(argc, argv);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -13,6 +14,7 @@
 #include "cache/base/text.h"
 #include "cache/wire/client.h"
 #include "cache/wire/messages.h"
+#include "provisioner/cli/output.h"
 #include "provisioner/resolve/lock.h"
 
 namespace senv {
@@ -55,15 +57,6 @@ Result<Json> read_json(const std::string& text) {
     Json json = Json::parse(text, nullptr, false);
     if (!json.is_object()) return Error(Kind::corrupt, "senvd's answer cannot be read");
     return json;
-}
-
-Result<int> print(const std::string& text) {
-    SENV_TRY(write_all(STDOUT_FILENO, text).in("cannot write the result"));
-    return 0;
-}
-
-std::string count(std::uint64_t number, const std::string& thing) {
-    return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
 }
 
 /// What a list that senvd cut leaves out.
@@ -175,7 +168,7 @@ std::string date_of(std::int64_t time) {
     return text.data();
 }
 
-Result<int> list(const Options& options) {
+Result<Json> profiles_on_node(const Options& options) {
     Json all = Json::array();
     std::string after;
     do {
@@ -185,6 +178,11 @@ Result<int> list(const Options& options) {
         const Json& next = page.at("next");
         after = next.is_null() ? "" : next.get<std::string>();
     } while (!after.empty());
+    return all;
+}
+
+Result<int> list(const Options& options) {
+    const Json all = SENV_TRY(profiles_on_node(options));
     if (options.json) return print(Json{{"profiles", all}}.dump() + "\n");
     std::string out;
     for (const auto& one : all) {
@@ -328,7 +326,26 @@ CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, c
     return command;
 }
 
+/// Errors: missing when senvd does not have all of it, and those of asking.
+Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& profile) {
+    Options options;
+    options.socket = socket;
+    const Json all = SENV_TRY(profiles_on_node(options));
+    const auto found = std::ranges::find_if(all, [&](const Json& one) {
+        return one.at("profile").get<std::string>() == profile.absolute() && one.at("complete").get<bool>();
+    });
+    if (found == all.end()) return Error(Kind::missing, "it does not have all of it");
+    const auto status = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
+    return NodeClosure{SENV_TRY(read_json(status)).at("store").get<std::string>(), number(*found, "items"),
+                       number(*found, "disk_bytes")};
+}
+
 }  // namespace
+
+Stores stores_here(const std::string& socket) {
+    return {std::string(store_prefix.substr(0, store_prefix.size() - 1)),
+            [socket](const StorePath& profile) { return closure_on_node(socket, profile); }};
+}
 
 void add_node_commands(CLI::App& app, Action& action) {
     const auto options = std::make_shared<Options>();

@@ -20,12 +20,14 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock export status list gc pin unpin verify fetch /etc/senv/senv.toml \
+    says resolve lock export show status list gc pin unpin verify fetch /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose --lock -p,--profile --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
     helps --key --store --json -- senv export
     says LOCK DIR /etc/guix/signing-key.sec /gnu/store
+    helps --socket --json -- senv show
+    says "FILE|PROFILE" "senv show environment.lock"
     helps --socket --json -- senv status
     says /run/senv/senvd.sock
     helps --socket --json -- senv list

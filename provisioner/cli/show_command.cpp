@@ -1,0 +1,176 @@
+// show_command.cpp: `senv show`.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cache/base/text.h"
+#include "cache/wire/client.h"
+#include "provisioner/cli/commands.h"
+#include "provisioner/cli/node_commands.h"
+#include "provisioner/cli/output.h"
+#include "provisioner/inspect.h"
+
+namespace senv {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t max_shown_value = 65536;  // a plan has no longer ones
+
+struct Options {
+    std::string name;
+    std::string socket = wire::default_socket;
+    bool json = false;
+};
+
+std::string closure_line(const Inspected& found) {
+    std::string line = "closure   ";
+    if (found.lock) {
+        line += count(found.lock->closure.size(), "item") + ", " + human_bytes(nar_bytes(*found.lock));
+    } else if (found.node) {
+        line += count(found.node->items, "item") + ", " + human_bytes(found.node->disk_bytes) + " on this node's disk";
+    } else {
+        line += "not known: only its lock says what it takes";
+    }
+    return line + "\n";
+}
+
+std::string channels_of(const Inspected& found) {
+    if (!found.lock) return "channels  not known: only its lock names them\n";
+    if (found.lock->channels.empty()) return "channels  not known: the Guix that answered did not record them\n";
+    std::vector<std::vector<std::string>> rows = {{"CHANNEL", "COMMIT", "URL"}};
+    for (const LockedChannel& channel : found.lock->channels) {
+        rows.push_back({printable(channel.name), printable(channel.commit), printable(channel.url)});
+    }
+    return "\n" + table(rows);
+}
+
+std::string packages_of(const Inspected& found) {
+    if (found.contents) {
+        std::vector<std::vector<std::string>> rows = {{"PACKAGE", "VERSION", "OUTPUT"}};
+        for (const Package& package : found.contents->packages) {
+            rows.push_back({printable(package.name), printable(package.version), printable(package.output)});
+        }
+        return "\n" + table(rows);
+    }
+    std::string out =
+        "\nThe profile is not on this host, so its packages and variables are not known. The lock names what it refers "
+        "to,\n"
+        "which is its packages, what they propagate, and what Guix made for it:\n";
+    for (const StorePath& item : direct_references(*found.lock)) out += "  " + std::string(item.name()) + "\n";
+    return out;
+}
+
+/// As a shell would be told, with GUIX_ENVIRONMENT for the profile's own name.
+std::string value_of(const wire::Variable& variable, const std::string& profile) {
+    std::string value = variable.value;
+    for (std::size_t at = 0; (at = value.find(profile, at)) != std::string::npos;) {
+        value.replace(at, profile.size(), "$GUIX_ENVIRONMENT");
+    }
+    if (!variable.separator.empty()) value += variable.separator + "$" + variable.name;
+    return printable(value, max_shown_value);
+}
+
+std::string variables_of(const Inspected& found) {
+    if (!found.contents) return "";
+    std::vector<std::vector<std::string>> rows = {{"VARIABLE", "VALUE"},
+                                                  {"GUIX_ENVIRONMENT", found.profile.absolute()}};
+    for (const wire::Variable& variable : found.contents->variables) {
+        rows.push_back({variable.name, value_of(variable, found.profile.absolute())});
+    }
+    return "\n" + table(rows);
+}
+
+std::string as_text(const Inspected& found) {
+    std::string out = "profile   " + found.profile.absolute() + "\n";
+    if (found.lock) {
+        out += "system    " + printable(found.lock->system) + "\n";
+        out += "guix      " + printable(found.lock->guix_version) + "\n";
+    }
+    return out + closure_line(found) + channels_of(found) + packages_of(found) + variables_of(found);
+}
+
+Json closure_json(const Inspected& found) {
+    if (found.lock) return {{"items", found.lock->closure.size()}, {"nar_bytes", nar_bytes(*found.lock)}};
+    if (found.node) return {{"items", found.node->items}, {"disk_bytes", found.node->disk_bytes}};
+    return nullptr;
+}
+
+Json channels_json(const Inspected& found) {
+    if (!found.lock) return nullptr;
+    Json channels = Json::array();
+    for (const LockedChannel& channel : found.lock->channels) {
+        channels.push_back(
+            {{"name", channel.name}, {"url", channel.url}, {"branch", channel.branch}, {"commit", channel.commit}});
+    }
+    return channels;
+}
+
+Json packages_json(const Contents& contents) {
+    Json packages = Json::array();
+    for (const Package& package : contents.packages) {
+        packages.push_back({{"name", package.name},
+                            {"version", package.version},
+                            {"output", package.output},
+                            {"item", package.item.absolute()}});
+    }
+    return packages;
+}
+
+Json variables_json(const Inspected& found) {
+    Json variables =
+        Json::array({{{"name", "GUIX_ENVIRONMENT"}, {"value", found.profile.absolute()}, {"separator", nullptr}}});
+    for (const wire::Variable& variable : found.contents->variables) {
+        variables.push_back({{"name", variable.name},
+                             {"value", variable.value},
+                             {"separator", variable.separator.empty() ? Json() : Json(variable.separator)}});
+    }
+    return variables;
+}
+
+std::string as_json(const Inspected& found) {
+    Json references;
+    if (found.lock) {
+        references = Json::array();
+        for (const StorePath& item : direct_references(*found.lock)) references.push_back(item.absolute());
+    }
+    const Json json = {{"senv-show", 1},
+                       {"profile", found.profile.absolute()},
+                       {"store", found.contents ? Json(found.contents->store) : Json()},
+                       {"system", found.lock ? Json(found.lock->system) : Json()},
+                       {"guix", found.lock ? Json({{"version", found.lock->guix_version}}) : Json()},
+                       {"closure", closure_json(found)},
+                       {"channels", channels_json(found)},
+                       {"references", references},
+                       {"packages", found.contents ? packages_json(*found.contents) : Json()},
+                       {"variables", found.contents ? variables_json(found) : Json()}};
+    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Result<int> show_command(const Options& options) {
+    const Inspected found = SENV_TRY(inspect(options.name, stores_here(options.socket)));
+    return print(options.json ? as_json(found) : as_text(found));
+}
+
+}  // namespace
+
+void add_show_command(CLI::App& app, Action& action) {
+    const auto options = std::make_shared<Options>();
+    CLI::App* command =
+        app.add_subcommand("show", "Tell what is in an environment: packages, size, variables, channels");
+    command->add_option("FILE|PROFILE", options->name, "A lock, or /gnu/store/…-profile, or a link to one")->required();
+    command->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
+        ->type_name("FILE")
+        ->capture_default_str();
+    command->add_flag("--json", options->json, "Print it as JSON; what is not known is null");
+    command->footer(
+        "Starts no Guix. A lock says what the environment takes and which channels made it; packages and variables "
+        "are\n"
+        "read from the profile, which must be in /gnu/store or in the store of this node's senvd. Examples:\n"
+        "  senv show environment.lock\n"
+        "  senv show ~/.guix-profile\n"
+        "  senv show --json $GUIX_ENVIRONMENT     in a job");
+    command->callback([&action, options] { action = [options] { return show_command(*options); }; });
+}
+
+}  // namespace senv

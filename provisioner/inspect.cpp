@@ -1,0 +1,96 @@
+#include "provisioner/inspect.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "cache/base/fd.h"
+#include "cache/base/text.h"
+
+namespace senv {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int max_links = 40;
+constexpr const char* what_to_name = "name a file that `senv lock` wrote, a profile in /gnu/store, or a link to one";
+
+Result<Lock> read_lock(const std::string& file) {
+    auto text = read_small_file(file, max_lock_bytes);
+    if (!text) return std::move(text).error().hint(what_to_name);
+    auto lock = Lock::read(*text).in("cannot use the lock '" + file + "'");
+    if (!lock) return std::move(lock).error().hint(what_to_name);
+    return lock;
+}
+
+Result<Contents> read_contents(const std::string& store, const StorePath& profile) {
+    Contents contents{store, {}, {}};
+    contents.packages = SENV_TRY(packages_of_profile(store, profile));
+    contents.variables = SENV_TRY(plan_of_profile(store, profile)).variables;
+    return contents;
+}
+
+bool has_item(const std::string& store, const StorePath& item) {
+    struct stat info {};
+    return ::lstat((store + "/" + item.base()).c_str(), &info) == 0;
+}
+
+}  // namespace
+
+Result<std::optional<StorePath>> profile_behind(const std::string& path) {
+    std::string at = path;
+    for (int links = 0; links <= max_links; ++links) {
+        while (at.size() > 1 && at.ends_with('/')) at.pop_back();
+        if (at.starts_with(store_prefix)) {
+            auto profile = StorePath::parse_absolute(at);
+            if (!profile)
+                return std::move(profile).error().in("cannot use '" + printable(path) + "'").hint(what_to_name);
+            return std::optional(*std::move(profile));
+        }
+        std::error_code failed;
+        const fs::path target = fs::read_symlink(at, failed);
+        if (failed) return std::optional<StorePath>();
+        at = fs::path(at).parent_path() / target;
+    }
+    return Error(Kind::corrupt, "cannot use '" + printable(path) + "': too many links").hint(what_to_name);
+}
+
+Result<Inspected> inspect(const std::string& name, const Stores& stores) {
+    std::optional<StorePath> named = SENV_TRY(profile_behind(name));
+    std::optional<Lock> lock;
+    if (!named) lock = SENV_TRY(read_lock(name));
+
+    Inspected found = {name, named ? *named : lock->profile, std::move(lock), std::nullopt, std::nullopt};
+    if (has_item(stores.guix, found.profile)) {
+        found.contents = SENV_TRY(read_contents(stores.guix, found.profile));
+        return found;
+    }
+    const Result<NodeClosure> node = stores.node(found.profile);
+    if (node) {
+        found.node = *node;
+        found.contents = SENV_TRY(read_contents(node->store, found.profile));
+    } else if (!found.lock) {
+        return Error(Kind::missing, "cannot look into '" + found.profile.absolute() + "': it is neither in " +
+                                        stores.guix + " nor in senvd's store (" + node.error().what() + ")")
+            .hint("name its lock instead, or look at it on a host that has it");
+    }
+    return found;
+}
+
+std::vector<StorePath> direct_references(const Lock& lock) {
+    const auto item = std::ranges::find(lock.closure, lock.profile, &LockedItem::path);
+    std::vector<StorePath> references = item == lock.closure.end() ? std::vector<StorePath>() : item->references;
+    std::erase(references, lock.profile);
+    std::ranges::sort(references, {}, [](const StorePath& path) { return std::pair(path.name(), path.hash_part()); });
+    return references;
+}
+
+std::uint64_t nar_bytes(const Lock& lock) {
+    std::uint64_t bytes = 0;
+    for (const LockedItem& item : lock.closure) bytes += item.nar_size;
+    return bytes;
+}
+
+}  // namespace senv

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# senv show and senv diff: of locks alone, and of what a senvd on this node has.
+load helpers
+
+# lock_closure FILE: what publish_closure made, as a lock.
+lock_closure() {
+    cat "$root"/main/*.narinfo | jq -Rs --arg profile "$profile" '
+        [split("\n") | map(capture("^(?<key>StorePath|NarHash|NarSize|References): ?(?<value>.*)$") // empty) | _nwise(4) |
+         from_entries | {path: .StorePath, hash: .NarHash, size: (.NarSize | tonumber),
+                         references: (.References | split(" ") | map(select(. != "") | "/gnu/store/" + .))}] |
+        {"senv-lock": 1, system: "x86_64-linux", profile: $profile, manifests: [], packages: ["tool"], transformations: [],
+         "channel-file": null, channels: [], guix: {version: "1.5.0"}, closure: .}' >"$1"
+}
+
+@test "show: a lock without its profile: what it takes and its channels, and no packages" {
+    run -0 --separate-stderr senv show "$golden/lock/hello.lock"
+    [[ -z $stderr ]]
+    [[ $output == "$(<"$golden/show/hello.txt")" ]]
+    run -0 --separate-stderr senv show --json "$golden/lock/hello.lock"
+    [[ $output == "$(<"$golden/show/hello.json")" ]]
+}
+
+@test "show: a profile in the store of senvd, a link to it, and its lock" {
+    publish_closure
+    start_senvd
+    run -1 senv show "$profile"
+    says "senv: cannot look into '$profile': it is neither in /gnu/store nor in senvd's store (it does not have all of it)" \
+        "hint: name its lock instead"
+    run -0 senv fetch "$profile"
+    run -0 --separate-stderr senv show "$profile"
+    [[ -z $stderr ]]
+    says "profile   $profile" "closure   3 items, " " on this node's disk" "channels  not known: only its lock names them" \
+        $'\nPACKAGE  VERSION  OUTPUT\ntool     2.0      out\n' \
+        $'\nTOOL_PATH         $GUIX_ENVIRONMENT/share:$TOOL_PATH' $'\nPATH              $GUIX_ENVIRONMENT/bin:$PATH\n'
+    ln -s "$profile" "$root/generation"
+    ln -s generation "$root/link"
+    run -0 senv show --json "$root/link"
+    [[ $(jq -c '[.packages[0].name, .packages[0].item, .store, .closure.items, .channels, .guix]' <<<"$output") == \
+        "[\"tool\",\"$tool\",\"$root/state/store\",3,null,null]" ]]
+    [[ $(jq -c '.variables | map([.name, .value, .separator])' <<<"$output") == \
+        "[[\"GUIX_ENVIRONMENT\",\"$profile\",null],[\"PATH\",\"$profile/bin\",\":\"],[\"TOOL_PATH\",\"$profile/share\",\":\"]]" ]]
+    lock_closure "$root/lock"
+    run -0 senv show --json "$root/lock"
+    [[ $(jq -c '[.packages[0].name, .closure.items, .channels, .guix.version]' <<<"$output") == '["tool",3,[],"1.5.0"]' ]]
+    [[ $(jq .closure.nar_bytes <<<"$output") -eq $(jq '[.closure[].size] | add' "$root/lock") ]]
+    stop_senvd
+}
+
+@test "show: what cannot be shown" {
+    run -1 senv show "$root/nothing"
+    says "senv: cannot open '$root/nothing': No such file or directory" "hint: name a file that \`senv lock\` wrote"
+    run -1 senv show "$root"
+    run -1 senv show /gnu/store/something
+    says "cannot use '/gnu/store/something': "
+    run -1 senv show "$golden/lock/hello.description"
+    says "senv: cannot use the lock '$golden/lock/hello.description': "
+    local unknown=/gnu/store/88888888888888888888888888888888-profile
+    run -1 senv show "$unknown"
+    says "senv: cannot look into '$unknown'" "cannot reach senvd" "hint: "
+}
