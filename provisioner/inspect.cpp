@@ -62,7 +62,7 @@ Result<Inspected> inspect(const std::string& name, const Stores& stores) {
     std::optional<Lock> lock;
     if (!named) lock = SENV_TRY(read_lock(name));
 
-    Inspected found = {name, named ? *named : lock->profile, std::move(lock), std::nullopt, std::nullopt};
+    Inspected found = {name, named ? *named : lock->profile, std::move(lock), std::nullopt, {}, std::nullopt};
     if (has_item(stores.guix, found.profile)) {
         found.contents = SENV_TRY(read_contents(stores.guix, found.profile));
         return found;
@@ -71,10 +71,8 @@ Result<Inspected> inspect(const std::string& name, const Stores& stores) {
     if (node) {
         found.node = *node;
         found.contents = SENV_TRY(read_contents(node->store, found.profile));
-    } else if (!found.lock) {
-        return Error(Kind::missing, "cannot look into '" + found.profile.absolute() + "': it is neither in " +
-                                        stores.guix + " nor in senvd's store (" + node.error().what() + ")")
-            .hint("name its lock instead, or look at it on a host that has it");
+    } else {
+        found.absence = "it is neither in " + stores.guix + " nor in senvd's store (" + node.error().what() + ")";
     }
     return found;
 }

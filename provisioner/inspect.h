@@ -4,8 +4,7 @@
 //          a chain of links to that. A lock knows what the closure takes and which channels made it; the profile itself knows
 //          packages and variables, but only where it is. What nobody here knows stays absent.
 // Trust    None in either: both are read within bounds, and what they say is text of unknown origin.
-// Errors   missing, with a hint: nothing has that name, or a profile was named that is nowhere on this host. Those of Lock::read
-//          and profile.h.
+// Errors   missing, with a hint: nothing has that name. Those of Lock::read and profile.h.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +44,8 @@ struct Inspected {
     std::string name;  // as it was given
     StorePath profile;
     std::optional<Lock> lock;          // it was named by one
-    std::optional<Contents> contents;  // the profile is on this host; always, when there is no lock
+    std::optional<Contents> contents;  // the profile is on this host
+    std::string absence;               // why there are no contents: "it is neither in …"
     std::optional<NodeClosure> node;   // found in senvd's store
 };
 

@@ -3,7 +3,7 @@
 // Shape    Each add_…() declares subcommands in `app`. The callback of the subcommand that the user chose stores in `action`
 //          what is to be done; main() runs it at its edge, prints the Error if there is one, and exits with the status.
 // Errors   An Action returns an Error instead of printing it. Exit status: 0 done, 1 it could not be done, 2 the command
-//          line or a setting makes no sense (Kind::usage, and whatever CLI11 refuses).
+//          line or a setting makes no sense (Kind::usage, and whatever CLI11 refuses). `senv diff` has those of diff(1).
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -25,5 +25,6 @@ struct GlobalOptions {
 void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& action);  // resolve, lock
 void add_export_command(CLI::App& app, Action& action);
 void add_show_command(CLI::App& app, Action& action);
+void add_diff_command(CLI::App& app, Action& action);
 
 }  // namespace senv

@@ -30,7 +30,8 @@ senv::Result<int> run(int argc, char** argv) {
         "  senv show environment.lock                       its packages, size, variables and channels\n"
         "  senv export environment.lock /srv/senv-cache     its items, for nodes that reach no server\n"
         "  srun --env-manifest=manifest.scm COMMAND         the same environment in a job\n\n"
-        "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense.");
+        "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense.\n"
+        "senv diff: 0 the same, 1 different, 2 trouble.");
 
     senv::GlobalOptions global;
     senv::Action action;
@@ -38,6 +39,7 @@ senv::Result<int> run(int argc, char** argv) {
     senv::add_resolve_commands(app, global, action);
     senv::add_export_command(app, action);
     senv::add_show_command(app, action);
+    senv::add_diff_command(app, action);
     senv::add_node_commands(app, action);
     try {
         app.parse(argc, argv);

@@ -1,13 +1,12 @@
 // show_command.cpp: `senv show`.
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cache/base/text.h"
 #include "cache/wire/client.h"
 #include "provisioner/cli/commands.h"
+#include "provisioner/cli/inspected.h"
 #include "provisioner/cli/node_commands.h"
 #include "provisioner/cli/output.h"
-#include "provisioner/inspect.h"
 
 namespace senv {
 
@@ -22,18 +21,6 @@ struct Options {
     std::string socket = wire::default_socket;
     bool json = false;
 };
-
-std::string closure_line(const Inspected& found) {
-    std::string line = "closure   ";
-    if (found.lock) {
-        line += count(found.lock->closure.size(), "item") + ", " + human_bytes(nar_bytes(*found.lock));
-    } else if (found.node) {
-        line += count(found.node->items, "item") + ", " + human_bytes(found.node->disk_bytes) + " on this node's disk";
-    } else {
-        line += "not known: only its lock says what it takes";
-    }
-    return line + "\n";
-}
 
 std::string channels_of(const Inspected& found) {
     if (!found.lock) return "channels  not known: only its lock names them\n";
@@ -87,34 +74,15 @@ std::string as_text(const Inspected& found) {
         out += "system    " + printable(found.lock->system) + "\n";
         out += "guix      " + printable(found.lock->guix_version) + "\n";
     }
-    return out + closure_line(found) + channels_of(found) + packages_of(found) + variables_of(found);
+    return out + "closure   " + closure_text(found) + "\n" + channels_of(found) + packages_of(found) +
+           variables_of(found);
 }
 
-Json closure_json(const Inspected& found) {
-    if (found.lock) return {{"items", found.lock->closure.size()}, {"nar_bytes", nar_bytes(*found.lock)}};
-    if (found.node) return {{"items", found.node->items}, {"disk_bytes", found.node->disk_bytes}};
-    return nullptr;
-}
-
-Json channels_json(const Inspected& found) {
-    if (!found.lock) return nullptr;
-    Json channels = Json::array();
-    for (const LockedChannel& channel : found.lock->channels) {
-        channels.push_back(
-            {{"name", channel.name}, {"url", channel.url}, {"branch", channel.branch}, {"commit", channel.commit}});
-    }
-    return channels;
-}
-
-Json packages_json(const Contents& contents) {
-    Json packages = Json::array();
-    for (const Package& package : contents.packages) {
-        packages.push_back({{"name", package.name},
-                            {"version", package.version},
-                            {"output", package.output},
-                            {"item", package.item.absolute()}});
-    }
-    return packages;
+template <class T>
+Json json_of(const std::vector<T>& list) {
+    Json all = Json::array();
+    for (const T& one : list) all.push_back(senv::json_of(one));
+    return all;
 }
 
 Json variables_json(const Inspected& found) {
@@ -134,21 +102,24 @@ std::string as_json(const Inspected& found) {
         references = Json::array();
         for (const StorePath& item : direct_references(*found.lock)) references.push_back(item.absolute());
     }
-    const Json json = {{"senv-show", 1},
-                       {"profile", found.profile.absolute()},
-                       {"store", found.contents ? Json(found.contents->store) : Json()},
-                       {"system", found.lock ? Json(found.lock->system) : Json()},
-                       {"guix", found.lock ? Json({{"version", found.lock->guix_version}}) : Json()},
-                       {"closure", closure_json(found)},
-                       {"channels", channels_json(found)},
-                       {"references", references},
-                       {"packages", found.contents ? packages_json(*found.contents) : Json()},
-                       {"variables", found.contents ? variables_json(found) : Json()}};
-    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return dump({{"senv-show", 1},
+                 {"profile", found.profile.absolute()},
+                 {"store", found.contents ? Json(found.contents->store) : Json()},
+                 {"system", found.lock ? Json(found.lock->system) : Json()},
+                 {"guix", found.lock ? Json({{"version", found.lock->guix_version}}) : Json()},
+                 {"closure", closure_json(found)},
+                 {"channels", found.lock ? json_of(found.lock->channels) : Json()},
+                 {"references", references},
+                 {"packages", found.contents ? json_of(found.contents->packages) : Json()},
+                 {"variables", found.contents ? variables_json(found) : Json()}});
 }
 
 Result<int> show_command(const Options& options) {
     const Inspected found = SENV_TRY(inspect(options.name, stores_here(options.socket)));
+    if (!found.contents && !found.lock) {
+        return Error(Kind::missing, "cannot look into '" + found.profile.absolute() + "': " + found.absence)
+            .hint("name its lock instead, or look at it on a host that has it");
+    }
     return print(options.json ? as_json(found) : as_text(found));
 }
 

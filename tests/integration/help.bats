@@ -20,7 +20,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock export show status list gc pin unpin verify fetch /etc/senv/senv.toml \
+    says resolve lock export show diff status list gc pin unpin verify fetch /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose --lock -p,--profile --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
@@ -28,6 +28,8 @@ helps() {
     says LOCK DIR /etc/guix/signing-key.sec /gnu/store
     helps --socket --json -- senv show
     says "FILE|PROFILE" "senv show environment.lock"
+    helps --socket --json -- senv diff
+    says FROM TO "senv diff paper.lock today.lock" "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2"
     helps --socket --json -- senv status
     says /run/senv/senvd.sock
     helps --socket --json -- senv list
@@ -56,6 +58,8 @@ helps() {
     run -2 senv resolve --packages 'a b'
     run -2 senv resolve --packages a --json --for-slurm
     run -2 senv fetch
+    run -2 senv show
+    run -2 senv diff one.lock
     echo 'guiks = 1' >bad.toml
     run -2 senv --config bad.toml resolve --packages a
     says "there is no such setting"

@@ -58,3 +58,54 @@ lock_closure() {
     run -1 senv show "$unknown"
     says "senv: cannot look into '$unknown'" "cannot reach senvd" "hint: "
 }
+
+@test "diff: two locks, without their profiles; nothing is printed when they are the same" {
+    local one=$golden/lock/hello.lock
+    run -0 --separate-stderr senv diff "$one" "$one"
+    [[ -z $output$stderr ]]
+    sed 's/^ "profile": .*/ "profile": "\/gnu\/store\/88888888888888888888888888888888-profile",/
+        s/qw85j4ybkj65m9i9ywaypz6a1x094fnc-profile/88888888888888888888888888888888-profile/
+        s/senv-coreutils-9\.1/senv-coreutils-9.2/; s/[^/]*-senv-bash-/99999999999999999999999999999999-senv-bash-/
+        s/252c4fe8d9124d5f5c08ea4f21bf3a2b541bb570/352c4fe8d9124d5f5c08ea4f21bf3a2b541bb570/' "$one" >"$root/other"
+    cd "$root"
+    cp "$one" one
+    run -1 --separate-stderr senv diff one other
+    [[ -z $stderr && $output == "$(<"$golden/show/diff.txt")" ]]
+    run -1 --separate-stderr senv diff --json one other
+    [[ -z $stderr && $output == "$(<"$golden/show/diff.json")" ]]
+}
+
+@test "diff: two profiles in the store of senvd" {
+    publish_closure
+    local first=$profile second
+    mkdir "$root/trees/second"
+    ln -s "$tool/bin" "$root/trees/second/bin"
+    cat >"$root/trees/second/manifest" <<-END
+	(manifest (version 4) (packages (("lib" "1.0" "out" "$lib") ("tool" "2.1" "out" "$tool"))))
+	END
+    second=$(publish test-profile-2 --tree "$root/trees/second" --references "$tool" "$lib")
+    start_senvd
+    run -0 senv fetch "$first"
+    run -2 senv diff "$first" "$second"
+    says "senv: cannot look into '$second': it is neither in /gnu/store nor in senvd's store (it does not have all of it)" \
+        "hint: compare two locks, or compare on a host that has both profiles"
+    run -0 senv fetch "$second"
+    ln -s "$first" "$root/1"
+    ln -s "$second" "$root/2"
+    run -0 --separate-stderr senv diff "$root/1" "$first"
+    [[ -z $output$stderr ]]
+    run -1 --separate-stderr senv diff "$root/1" "$root/2"
+    [[ -z $stderr ]]
+    says "- $first  $root/1 (closure: 3 items, " "+ $second  $root/2 (closure: 3 items, " \
+        $'\npackage  added    lib   1.0\npackage  changed  tool  2.0 -> 2.1\nthe channels are not known: only locks name them'
+    stop_senvd
+}
+
+@test "diff: trouble of any kind is exit status 2" {
+    run -2 senv diff "$root/nothing" "$golden/lock/hello.lock"
+    says "senv: cannot open '$root/nothing': No such file or directory" "hint: name a file that \`senv lock\` wrote"
+    run -2 senv diff "$golden/lock/hello.lock" "$golden/lock/hello.description"
+    says "cannot use the lock"
+    run -2 bash -c '"$@" >/dev/full' - "$build/provisioner/cli/senv" diff --json "$golden/lock/hello.lock" "$golden/lock/hello.lock"
+    says "cannot write the result"
+}

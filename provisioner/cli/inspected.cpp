@@ -1,0 +1,38 @@
+#include "provisioner/cli/inspected.h"
+
+#include "cache/base/text.h"
+#include "provisioner/cli/output.h"
+
+namespace senv {
+
+using Json = nlohmann::ordered_json;
+
+Json json_of(const Package& package) {
+    return {{"name", package.name},
+            {"version", package.version},
+            {"output", package.output},
+            {"item", package.item.absolute()}};
+}
+
+Json json_of(const LockedChannel& channel) {
+    return {{"name", channel.name}, {"url", channel.url}, {"branch", channel.branch}, {"commit", channel.commit}};
+}
+
+Json closure_json(const Inspected& found) {
+    if (found.lock) return {{"items", found.lock->closure.size()}, {"nar_bytes", nar_bytes(*found.lock)}};
+    if (found.node) return {{"items", found.node->items}, {"disk_bytes", found.node->disk_bytes}};
+    return nullptr;
+}
+
+std::string closure_text(const Inspected& found) {
+    if (found.lock) return count(found.lock->closure.size(), "item") + ", " + human_bytes(nar_bytes(*found.lock));
+    if (found.node)
+        return count(found.node->items, "item") + ", " + human_bytes(found.node->disk_bytes) + " on this node's disk";
+    return "not known: only its lock says what it takes";
+}
+
+std::string dump(const Json& json) {
+    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace senv
