@@ -12,6 +12,8 @@ namespace senv {
 
 namespace {
 
+constexpr std::array<std::string_view, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};  // each 1024 of the one before
+
 constexpr std::size_t most_holders = 8;
 
 Error wants(std::string_view text, const std::string& what) {
@@ -76,7 +78,6 @@ Error with_holders(std::string text, const StorePath& profile, const Eviction& a
 }  // namespace
 
 Result<std::uint64_t> parse_amount(std::string_view text) {
-    static constexpr std::array<std::string_view, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
     const auto refuse = [&] { return wants(text, "an amount like \"200 GiB\""); };
     double number = 0;
     const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
@@ -88,6 +89,12 @@ Result<std::uint64_t> parse_amount(std::string_view text) {
     const double bytes = std::ldexp(number, static_cast<int>(10 * (found - units.begin())));
     if (bytes > 0x1p60) return refuse();
     return static_cast<std::uint64_t>(bytes);
+}
+
+std::string text_of_amount(std::uint64_t bytes) {
+    std::size_t unit = 0;
+    for (; unit + 1 < units.size() && bytes != 0 && bytes % 1024 == 0; ++unit) bytes /= 1024;
+    return std::to_string(bytes) + " " + std::string(units[unit]);
 }
 
 Result<Mark> Mark::parse(std::string_view text, unsigned percent) {

@@ -22,6 +22,8 @@ namespace senv {
 
 /// "200 GiB", "1.5 TiB", "4096 B": a number and one of B, KiB, MiB, GiB, TiB. Errors: usage.
 Result<std::uint64_t> parse_amount(std::string_view text);
+/// The other way, in the largest unit that needs no rounding: "1536 GiB".
+std::string text_of_amount(std::uint64_t bytes);
 
 /// How full it may be: a share of the file system (bytes and inodes), or an amount of what the store takes (then the share
 /// still counts for inodes).

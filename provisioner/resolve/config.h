@@ -6,9 +6,11 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cache/base/result.h"
+#include "provisioner/settings.h"
 
 namespace senv {
 
@@ -21,6 +23,8 @@ struct Config {
 
     static Result<Config> parse(std::string_view text, const std::string& path);
     static Result<Config> load(const std::string& path);
+    /// What parse() makes of the text, key by key.
+    static Result<std::vector<InForce>> in_force(std::string_view text, const std::string& path);
 };
 
 }  // namespace senv

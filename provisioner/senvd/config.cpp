@@ -1,24 +1,19 @@
 #include "provisioner/senvd/config.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
-#include <functional>
-#include <map>
+#include <nlohmann/json.hpp>
 
 #include "cache/base/text.h"
 #include "cache/base/threads.h"
 #include "cache/formats/origin.h"
+#include "provisioner/settings_table.h"
 
 namespace senv {
 
 namespace {
 
+using Json = nlohmann::json;
 using Setter = std::function<Result<void>(const toml::node&)>;
-
-Error wants(const std::string& what) {
-    return {Kind::usage, "want " + what};
-}
 
 Setter text(std::string& into) {
     return [&into](const toml::node& node) -> Result<void> {
@@ -128,49 +123,53 @@ Setter group(std::string& into) {
     };
 }
 
-std::string place(const std::string& file, const toml::source_region& where) {
-    return "cannot use '" + file + "': line " + std::to_string(where.begin.line);
+template <class T>
+Json json_of(const T& value) {
+    return value;
+}
+Json json_of(std::chrono::seconds value) {
+    return value.count();
+}
+Json json_of(const std::vector<unsigned>& value) {
+    return value.empty() ? Json() : Json(text_of_cpus(value));
+}
+Json json_of(const Mark& value) {
+    return value.bytes ? text_of_amount(*value.bytes) : value.text();
+}
+Json json_of(const std::optional<Mark>& value) {
+    return value ? json_of(*value) : Json();
 }
 
-}  // namespace
+template <class T>
+Setting setting(const std::string& key, const T& member, Setter set) {
+    return {key, std::move(set), [&member] { return json_of(member).dump(); }};
+}
 
-Result<ServerConfig> parse_config(std::string_view text_of_file, const std::string& file) {
-    toml::table table;
-    try {
-        table = toml::parse(text_of_file);
-    } catch (const toml::parse_error& e) {
-        return Error(Kind::usage, place(file, e.source()) + ": " + std::string(e.description()));
-    }
-    ServerConfig config;
-    const std::map<std::string, Setter, std::less<>> keys = {
-        {"origins", origins(config.origins)},
-        {"acl", text(config.acl)},
-        {"state_dir", text(config.state_dir)},
-        {"socket", text(config.socket)},
-        {"downloads", number(config.downloads, 1, 64)},
-        {"nice", number(config.nice, 0, max_nice)},
-        {"cpus", cpus(config.cpus)},
-        {"metrics_file", prom_file(config.metrics_file)},
-        {"fetch_limit", seconds(config.fetch_limit, 1, 86'400)},
-        {"stall_limit", seconds(config.stall_limit, 1, 3'600)},
-        {"grace", seconds(config.grace, 0, 31'536'000)},
-        {"high_water", mark(config.high_water)},
-        {"low_water", mark(config.low_water)},
-        {"user_requests", number(config.user_requests, 1, 100'000)},
-        {"user_leased", limit(config.user_leased)},
-        {"admin_group", group(config.admin_group)},
-        {"store", store(config.cover_gnu_store)},
+// The keys of senvd.toml, in its order.
+std::vector<Setting> settings_of(ServerConfig& config) {
+    return {
+        setting("origins", config.origins, origins(config.origins)),
+        setting("acl", config.acl, text(config.acl)),
+        setting("state_dir", config.state_dir, text(config.state_dir)),
+        setting("socket", config.socket, text(config.socket)),
+        setting("downloads", config.downloads, number(config.downloads, 1, 64)),
+        setting("nice", config.nice, number(config.nice, 0, max_nice)),
+        setting("cpus", config.cpus, cpus(config.cpus)),
+        setting("fetch_limit", config.fetch_limit, seconds(config.fetch_limit, 1, 86'400)),
+        setting("stall_limit", config.stall_limit, seconds(config.stall_limit, 1, 3'600)),
+        setting("high_water", config.high_water, mark(config.high_water)),
+        setting("low_water", config.low_water, mark(config.low_water)),
+        setting("grace", config.grace, seconds(config.grace, 0, 31'536'000)),
+        setting("user_requests", config.user_requests, number(config.user_requests, 1, 100'000)),
+        setting("user_leased", config.user_leased, limit(config.user_leased)),
+        setting("admin_group", config.admin_group, group(config.admin_group)),
+        setting("metrics_file", config.metrics_file, prom_file(config.metrics_file)),
+        {"store", store(config.cover_gnu_store),
+         [&] { return (config.cover_gnu_store ? Json("node") : Json()).dump(); }},
     };
-    for (const auto& [key, node] : table) {
-        const auto found = keys.find(key.str());
-        if (found == keys.end()) {
-            std::vector<std::string> known;
-            for (const auto& [name, setter] : keys) known.push_back(name);
-            return Error(Kind::usage, place(file, key.source()) + ": unknown key '" + printable(key.str()) + "'")
-                .hint("the keys are " + join(known, ", "));
-        }
-        SENV_TRY(found->second(node).in(place(file, key.source()) + ": " + found->first));
-    }
+}
+
+Result<void> check(const ServerConfig& config, const std::string& file) {
     const Mark& high = config.high_water;
     const Mark& low = config.low_water;
     const bool same_kind = high.bytes.has_value() == low.bytes.has_value();
@@ -183,7 +182,23 @@ Result<ServerConfig> parse_config(std::string_view text_of_file, const std::stri
         return Error(Kind::usage, "cannot use '" + file + "': it names no origins")
             .hint("add a line like: origins = [\"http://substitutes.example.org\"]");
     }
+    return {};
+}
+
+}  // namespace
+
+Result<ServerConfig> parse_config(std::string_view text_of_file, const std::string& file) {
+    ServerConfig config;
+    SENV_TRY(read_settings(text_of_file, file, settings_of(config)));
+    SENV_TRY(check(config, file));
     return config;
+}
+
+Result<std::vector<InForce>> config_in_force(std::string_view text_of_file, const std::string& file) {
+    ServerConfig config;
+    std::vector<InForce> all = SENV_TRY(read_settings(text_of_file, file, settings_of(config)));
+    SENV_TRY(check(config, file));
+    return all;
 }
 
 }  // namespace senv

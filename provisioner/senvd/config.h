@@ -6,9 +6,11 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/base/result.h"
 #include "cache/daemon/server.h"
+#include "provisioner/settings.h"
 
 namespace senv {
 
@@ -16,5 +18,7 @@ inline constexpr const char* default_config = "/etc/senv/senvd.toml";
 
 /// `file` is the name used in errors.
 Result<ServerConfig> parse_config(std::string_view text, const std::string& file);
+/// What parse_config() makes of the text, key by key.
+Result<std::vector<InForce>> config_in_force(std::string_view text, const std::string& file);
 
 }  // namespace senv

@@ -13,10 +13,8 @@
 
 namespace {
 
-constexpr std::size_t max_config_bytes = 1024UL * 1024;
-
 senv::Result<void> run(const std::string& file) {
-    const auto text = SENV_TRY(senv::read_small_file(file, max_config_bytes));
+    const auto text = SENV_TRY(senv::read_small_file(file, senv::max_settings_bytes));
     const auto config = SENV_TRY(senv::parse_config(text, file));
     return senv::serve(config, senv::plan_of_profile);
 }

@@ -468,7 +468,7 @@ END
     run -2 --separate-stderr a senv resolve --json --for-slurm --packages x
     echo 'guiks = 1' | file senv.toml
     run -2 --separate-stderr a senv --config senv.toml resolve --packages x
-    [[ $stderr == *"cannot use setting 'guiks' in 'senv.toml', line 1: there is no such setting"* ]]
+    [[ $stderr == *"cannot use 'senv.toml': line 1: unknown key 'guiks'"* ]]
 }
 
 @test "settings: a remote command, its result kept for an hour" {

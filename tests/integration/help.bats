@@ -62,7 +62,7 @@ helps() {
     run -2 senv diff one.lock
     echo 'guiks = 1' >bad.toml
     run -2 senv --config bad.toml resolve --packages a
-    says "there is no such setting"
+    says "senv: cannot use 'bad.toml': line 1: unknown key 'guiks'" "hint: the keys are guix, "
     run -2 senvd --nonsense
 }
 

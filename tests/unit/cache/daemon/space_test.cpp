@@ -36,6 +36,14 @@ TEST(ParseAmount, RefusesWhatIsNone) {
     }
 }
 
+TEST(TextOfAmount, NeedsNoRounding) {
+    for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1025}, 200 * GiB, 4096 * GiB}) {
+        EXPECT_EQ(*parse_amount(text_of_amount(bytes)), bytes);
+    }
+    EXPECT_EQ(text_of_amount(1536 * GiB), "1536 GiB");
+    EXPECT_EQ(text_of_amount(1024 * 1024 * GiB), "1024 TiB");
+}
+
 TEST(BytesAt, AreTheAmountOrTheShare) {
     EXPECT_EQ(bytes_at(Mark{25, {}}, 1001), 250U);
     EXPECT_EQ(bytes_at(Mark{25, GiB}, 1001), GiB);

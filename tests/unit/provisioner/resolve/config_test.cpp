@@ -39,9 +39,9 @@ TEST(ResolveConfig, ReadsEachKey) {
 }
 
 TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
-    EXPECT_THAT(parse("\nguiks = 1"),
-                FailsWith(Kind::usage, "'guiks' in 'senv.toml', line 2: there is no such setting"));
-    EXPECT_THAT(parse("[resolve]\nlimit = 1"), FailsWith(Kind::usage, "there is no such setting"));
+    EXPECT_THAT(parse("\nguiks = 1"), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: unknown key 'guiks'"));
+    EXPECT_THAT(parse("[resolve]\nlimit = 1"), FailsWith(Kind::usage, "unknown key 'resolve'"));
+    EXPECT_EQ(parse("guiks = 1").error().hint(), "the keys are guix, resolve_limit, silence_limit, unused_days");
     for (const char* text : {"guix = \"\"", "guix = []", "guix = [1]", "guix = [\"\"]", "guix = 1"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a command")) << text;
     }
@@ -49,7 +49,25 @@ TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
                              "unused_days = 1e9", "unused_days = true"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a number above 0")) << text;
     }
-    EXPECT_THAT(parse("a = 1\nb ="), FailsWith(Kind::usage, "cannot read 'senv.toml', line 2"));
+    EXPECT_THAT(parse("a = 1\nb ="), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: "));
+}
+
+TEST(ResolveConfig, ShowsWhatIsInForce) {
+    const auto defaults = Config::in_force("", "senv.toml");
+    ASSERT_THAT(defaults, IsOk());
+    EXPECT_EQ(*defaults, (std::vector<InForce>{{"guix", "\"guix\"", {}},
+                                               {"resolve_limit", "3600", {}},
+                                               {"silence_limit", "900", {}},
+                                               {"unused_days", "90", {}}}));
+    const auto given =
+        Config::in_force("unused_days = 0.5\n\nsilence_limit = 2.0\nguix = [\"ssh\", \"a b\"]", "senv.toml");
+    ASSERT_THAT(given, IsOk());
+    EXPECT_EQ(*given, (std::vector<InForce>{{"guix", R"(["ssh","a b"])", 4},
+                                            {"resolve_limit", "3600", {}},
+                                            {"silence_limit", "2", 3},
+                                            {"unused_days", "0.5", 1}}));
+    EXPECT_EQ(Config::in_force("guix = [\"x\"]", "senv.toml")->front().value, "[\"x\"]");
+    EXPECT_THAT(Config::in_force("guix = 1", "senv.toml"), FailsWith(Kind::usage, "want a command"));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "tests/support/matchers.h"
 
 namespace senv {
@@ -118,6 +120,41 @@ TEST(SenvdConfig, TheLowMarkIsBelowTheHighOne) {
                     FailsWith(Kind::usage, "is not below high_water"))
             << line;
     }
+}
+
+TEST(SenvdConfig, ShowsWhatIsInForce) {
+    const auto defaults = config_in_force(origins, "senvd.toml");
+    ASSERT_THAT(defaults, IsOk());
+    EXPECT_EQ(*defaults, (std::vector<InForce>{{"origins", "[\"http://host\"]", 1},
+                                               {"acl", "\"/etc/senv/acl\"", {}},
+                                               {"state_dir", "\"/var/lib/senv\"", {}},
+                                               {"socket", "\"/run/senv/senvd.sock\"", {}},
+                                               {"downloads", "8", {}},
+                                               {"nice", "10", {}},
+                                               {"cpus", "null", {}},
+                                               {"fetch_limit", "1800", {}},
+                                               {"stall_limit", "60", {}},
+                                               {"high_water", "\"90%\"", {}},
+                                               {"low_water", "\"80%\"", {}},
+                                               {"grace", "900", {}},
+                                               {"user_requests", "512", {}},
+                                               {"user_leased", "null", {}},
+                                               {"admin_group", "\"\"", {}},
+                                               {"metrics_file", "\"\"", {}},
+                                               {"store", "null", {}}}));
+    const auto given = config_in_force(
+        "# where\norigins = [\n  \"http://a/\"]\ncpus = \"8,0,1\"\nhigh_water = \"1.5 TiB\"\nlow_water = \"1000 B\"\n"
+        "user_leased = \"25%\"\nstore = \"node\"\n",
+        "senvd.toml");
+    ASSERT_THAT(given, IsOk());
+    const auto has = [&](const InForce& one) { return std::ranges::count(*given, one) == 1; };
+    EXPECT_TRUE(has({"origins", "[\"http://a\"]", 2}));
+    EXPECT_TRUE(has({"cpus", "\"0-1,8\"", 4}));
+    EXPECT_TRUE(has({"high_water", "\"1536 GiB\"", 5}));
+    EXPECT_TRUE(has({"low_water", "\"1000 B\"", 6}));
+    EXPECT_TRUE(has({"user_leased", "\"25%\"", 7}));
+    EXPECT_TRUE(has({"store", "\"node\"", 8}));
+    EXPECT_THAT(config_in_force("grace = 1\n", "senvd.toml"), FailsWith(Kind::usage, "names no origins"));
 }
 
 TEST(SenvdConfig, WithoutOriginsIsNone) {
