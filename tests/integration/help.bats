@@ -20,7 +20,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock export show diff status list gc pin unpin verify fetch /etc/senv/senv.toml \
+    says resolve lock export show diff config status list gc pin unpin verify fetch /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose --lock -p,--profile --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
@@ -30,6 +30,8 @@ helps() {
     says "FILE|PROFILE" "senv show environment.lock"
     helps --socket --json -- senv diff
     says FROM TO "senv diff paper.lock today.lock" "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2"
+    helps --senvd-config --json -- senv config
+    says /etc/senv/senvd.toml "senv config"
     helps --socket --json -- senv status
     says /run/senv/senvd.sock
     helps --socket --json -- senv list
@@ -63,6 +65,8 @@ helps() {
     echo 'guiks = 1' >bad.toml
     run -2 senv --config bad.toml resolve --packages a
     says "senv: cannot use 'bad.toml': line 1: unknown key 'guiks'" "hint: the keys are guix, "
+    run -2 senv --config bad.toml config
+    says "unknown key 'guiks'"
     run -2 senvd --nonsense
 }
 
