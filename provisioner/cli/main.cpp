@@ -42,6 +42,7 @@ senv::Result<int> run(int argc, char** argv) {
     senv::add_diff_command(app, action);
     senv::add_config_command(app, global, action);
     senv::add_node_commands(app, action);
+    senv::add_completion_command(app, action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& wanted) {  // --help, --version

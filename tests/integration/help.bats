@@ -20,7 +20,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock export show diff config status list gc pin unpin verify fetch /etc/senv/senv.toml \
+    says resolve lock export show diff config status list gc pin unpin verify fetch completion /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose --lock -p,--profile --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
@@ -44,6 +44,8 @@ helps() {
     says PATH "Exit status: 0 all is whole, 1 something is damaged"
     helps --socket -q,--quiet --json -- senv fetch
     says PROFILE "senv lock"
+    helps -- senv completion
+    says SHELL bash zsh
 }
 
 @test "senvd --help names every option and signal" {
