@@ -497,6 +497,38 @@ END
     error "it took longer than the site allows"
 }
 
+@test "show, diff: what Guix says of the same profiles" {
+    local one two
+    run -0 --separate-stderr a senv lock -m $manifests/hello.scm -C $channels_1 -o one.lock
+    resolve -m $manifests/hello.scm -C $channels_1
+    works
+    one=$output
+    run -0 --separate-stderr a senv show --json one.lock
+    [[ $(jq -r .store <<<"$output") == /gnu/store ]]
+    [[ $(jq .closure.items <<<"$output") -eq $(a guix gc --requisites "$one" | wc -l) ]]
+    [[ $(jq -r '.packages[] | [.name, .version, .output, .item] | @tsv' <<<"$output" | sort) == \
+        "$(a guix package -p "$one" -I | tr -d ' ' | sort)" ]]
+    [[ $(jq -r '.variables[] | select(.separator) | "export \(.name)=\"\(.value)${\(.name):+\(.separator)}$\(.name)\""' <<<"$output") == \
+        "$(a guix time-machine -C $channels_1 -- shell -m $manifests/hello.scm --search-paths)" ]]
+    # The root that keeps it is a link to the profile, of which no lock is known.
+    local shown=$output
+    run -0 --separate-stderr a senv show --json "/var/guix/profiles/per-user/alice/senv/${one##*/}"
+    [[ $(jq -c '[.profile, .packages, .variables, .channels]' <<<"$output") == "$(jq -c '[.profile, .packages, .variables, null]' <<<"$shown")" ]]
+
+    resolve -m $manifests/hello.scm -C $channels_2
+    works
+    two=$output
+    run -0 --separate-stderr a senv diff one.lock "$one"
+    [[ -z $output$stderr ]]
+    run -1 --separate-stderr a senv diff "$one" "$two"
+    [[ -z $stderr ]]
+    says "- $one" "+ $two"
+    grep -qxE 'package +changed +senv-hello +1\.0 -> 2\.0' <<<"$output"
+    run -0 --separate-stderr a senv lock -m $manifests/hello.scm -C $channels_2 -o two.lock
+    run -1 --separate-stderr a senv diff --json one.lock two.lock
+    [[ $(jq -c '[.packages.changed[].from.name, .channels.changed[].from.name]' <<<"$output") == *'"senv-hello"'*'"senv-test"'* ]]
+}
+
 @test "the environment: what changes a manifest's meaning does not reach Guix" {
     echo '(for-each (lambda (name) (when (getenv name) (error name)))
             (list "GUIX_BUILD_OPTIONS" "GUIX_EXTENSIONS_PATH" "GUIX_PULL_URL" "GUILE_LOAD_COMPILED_PATH"
