@@ -346,7 +346,7 @@ hash_of() { basename "$1" | cut -c1-32; }
 @test "no server at all: senv export writes a folder, signed with the key of guix publish, that nodes and Guix believe" {
     local key=/opt/guix/etc/guix/signing-key
     alice senv lock -m hello.scm -C channels.scm -o hello.lock
-    run -0 cluster root login senv export --json --key "$key.sec" /home/alice/hello.lock /home/cache
+    run -0 --separate-stderr cluster root login senv export --json --key "$key.sec" /home/alice/hello.lock /home/cache
     [[ $(jq '.items == .written and .items > 5' <<<"$output") == true ]]
     cluster service login guix-publish stop
     cluster root n1 sed -i 's|^origins.*|origins = ["file:///home/cache"]|' /etc/senv/senvd.toml

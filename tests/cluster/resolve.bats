@@ -141,7 +141,7 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     run ! a test -e "$output/bin/bash"
     resolve -D senv-bash -f f.scm -e "$expression" -C $channels_1 --json
     [[ $(jq .cached <<<"$output") == true ]]
-    run -0 a senv lock -D senv-bash -f f.scm -e "$expression" -C $channels_1
+    run -0 --separate-stderr a senv lock -D senv-bash -f f.scm -e "$expression" -C $channels_1
     [[ $(jq -c '[.development, .files, .expressions, ."load-path"]' <<<"$output") == \
         "$(jq -nc --arg file "$(alice cat "$here/f.scm")" --arg e "$expression" '[["senv-bash"], [$file + "\n"], [$e], 0]')" ]]
     # From a pipe, and with more than the texts say.
@@ -163,7 +163,7 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     works
     run -0 a sh -c "ls $output/lib"
     says libz.so.1
-    run -0 a senv lock -L modules --packages own -C $channels_1
+    run -0 --separate-stderr a senv lock -L modules --packages own -C $channels_1
     [[ $(jq '."load-path"' <<<"$output") == 1 ]]
 }
 
@@ -204,7 +204,7 @@ END
     resolve -L modules -m entries.scm --transform $word -C $channels_1
     run -0 a sh -c "$output/bin/own-app; cat $output/manifest"
     says "new library" "(transformations (with-input . \"own-lib=own-new\"))" "kept"
-    run -0 a senv lock -L modules --packages own-app --transform "$word tune=skylake" -C $channels_1
+    run -0 --separate-stderr a senv lock -L modules --packages own-app --transform "$word tune=skylake" -C $channels_1
     [[ $(jq -c .transformations <<<"$output") == "[\"$word\",\"tune=skylake\"]" ]]
 }
 
@@ -367,7 +367,7 @@ END
 }
 
 @test "lock: everything needed to have the same bits again" {
-    run -0 a senv lock -m $manifests/hello.scm -C $channels_1 -o hello.lock
+    run -0 --separate-stderr a senv lock -m $manifests/hello.scm -C $channels_1 -o hello.lock
     [[ -z $output ]]
     run -0 a cat hello.lock
     local lock=$output
@@ -382,7 +382,7 @@ END
     run -0 cluster root n1 curl -sS "http://10.77.0.1:8080/${hash%%-*}.narinfo"
     says "NarHash: $(jq -r --arg p "$item" '.closure[] | select(.path == $p) | .hash' <<<"$lock")" \
          "NarSize: $(jq -r --arg p "$item" '.closure[] | select(.path == $p) | .size' <<<"$lock")"
-    run -0 a senv resolve -m $manifests/hello.scm -C $channels_1 --json
+    run -0 --separate-stderr a senv resolve -m $manifests/hello.scm -C $channels_1 --json
     [[ $(jq -r .lock.digest <<<"$output") == "$(a sha256sum hello.lock | cut -d' ' -f1)" ]]
     # The same for another user, to the byte.
     run -0 cluster as bob login sh -c "senv lock -m $manifests/hello.scm -C $channels_1 2>/dev/null"
