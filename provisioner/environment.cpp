@@ -171,8 +171,8 @@ void put(Environment& job, const wire::Variable& variable, const Manner& manner)
     const auto found = job.find(variable.name);
     const bool is_path = variable.name == "PATH" && !variable.separator.empty();
     if (is_path && (manner.pure || found == job.end())) {
-        const std::string& rest = manner.pure ? manner.slurm_commands : default_path;
-        job[variable.name] = variable.value + variable.separator + rest;
+        const std::string rest = manner.pure ? manner.slurm_commands : default_path;
+        job[variable.name] = rest.empty() ? variable.value : variable.value + variable.separator + rest;
     } else if (manner.pure || found == job.end() || variable.separator.empty()) {
         job[variable.name] = variable.value;
     } else {

@@ -31,6 +31,7 @@
 namespace senv {
 
 inline constexpr const char* entered_variable = "SLURM_SENV_ENTERED";
+inline constexpr const char* default_slurm_commands = "/usr/lib/senv/slurm";  // made by the installation
 inline constexpr const char* default_path = "/usr/local/bin:/usr/bin:/bin";
 
 using Environment = std::map<std::string, std::string, std::less<>>;
@@ -64,7 +65,7 @@ private:
 /// Which of the job's variables stay.
 struct Manner {
     bool pure = false;
-    std::string slurm_commands;             // pure: the folder at the end of PATH, without colons and blanks
+    std::string slurm_commands;  // pure: the folder at the end of PATH, without colons and blanks; empty: none
     const NamePattern* preserve = nullptr;  // null: nothing
 };
 

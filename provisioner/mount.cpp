@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "cache/base/text.h"
 
@@ -89,6 +90,25 @@ Result<void> mount_store(const StoreMount& mount) {
 }
 
 }  // namespace
+
+Result<void> enter_user_namespace() {
+    const uid_t uid = ::geteuid();
+    const gid_t gid = ::getegid();
+    if (::unshare(CLONE_NEWUSER) != 0) {
+        return Error::sys(errno, "cannot make a user namespace")
+            .hint(
+                "ask the administrator to allow user namespaces on this host (sysctl user.max_user_namespaces and, "
+                "where "
+                "there is one, kernel.unprivileged_userns_clone)");
+    }
+    const auto write_map = [](const char* file, const std::string& text) -> Result<void> {
+        const Fd fd = SENV_TRY(open_file(file, O_WRONLY));
+        return write_all(fd.get(), text).in(std::string("cannot write '") + file + "'");
+    };
+    SENV_TRY(write_map("/proc/self/setgroups", "deny"));
+    SENV_TRY(write_map("/proc/self/uid_map", std::to_string(uid) + " " + std::to_string(uid) + " 1"));
+    return write_map("/proc/self/gid_map", std::to_string(gid) + " " + std::to_string(gid) + " 1");
+}
 
 Result<Fd> enter_new_namespace(const StoreMount& mount) {
     if (::unshare(CLONE_NEWNS) != 0) return Error::sys(errno, "cannot make a mount namespace");

@@ -24,6 +24,9 @@ struct StoreMount {
     uid_t owner = 0;  // who must own the store: senvd's user
 };
 
+/// For a process without privileges: moves it into a user namespace in which it may mount. Its user and group stay who they
+/// are; of other groups the kernel keeps the rights but shows no names. denied, with a hint, where the site forbids it.
+Result<void> enter_user_namespace();
 /// Moves the calling process into a new mount namespace and mounts the store there. Returns the namespace.
 Result<Fd> enter_new_namespace(const StoreMount& mount);
 /// Moves the calling process into a namespace made by enter_new_namespace() in a sibling.

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "cache/base/text.h"
-#include "provisioner/environment.h"
 
 namespace senv {
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cache/base/result.h"
+#include "provisioner/environment.h"
 
 namespace senv {
 
@@ -136,12 +137,12 @@ inline constexpr std::string_view flag_value = "yes";
 Result<void> check_value(Option option, std::string_view value, std::string_view where);
 
 struct Settings {
-    std::string senv = "/usr/bin/senv";                  // senv=      the command that resolves, on submit hosts
-    std::string socket = "/run/senv/senvd.sock";         // socket=    senvd, on compute nodes
-    std::string user = "senv";                           // user=      whom senvd runs as: a name or a number
-    std::string store = "/var/lib/senv/store";           // store=     senvd's store
-    std::string slurm_commands = "/usr/lib/senv/slurm";  // slurm_commands=  the end of PATH with --env-pure
-    std::chrono::seconds fetch_limit{1800};              // fetch_limit=  how long a task waits for senvd, in seconds
+    std::string senv = "/usr/bin/senv";                   // senv=      the command that resolves, on submit hosts
+    std::string socket = "/run/senv/senvd.sock";          // socket=    senvd, on compute nodes
+    std::string user = "senv";                            // user=      whom senvd runs as: a name or a number
+    std::string store = "/var/lib/senv/store";            // store=     senvd's store
+    std::string slurm_commands = default_slurm_commands;  // slurm_commands=  the end of PATH with --env-pure
+    std::chrono::seconds fetch_limit{1800};               // fetch_limit=  how long a task waits for senvd, in seconds
 
     static Result<Settings> parse(std::span<const char* const> words);
 };

@@ -29,6 +29,7 @@ senv::Result<int> run(int argc, char** argv) {
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
         "  senv show environment.lock                       its packages, size, variables and channels\n"
         "  senv export environment.lock /srv/senv-cache     its items, for nodes that reach no server\n"
+        "  senv run -m manifest.scm -- COMMAND              a command in it, on this host\n"
         "  srun --env-manifest=manifest.scm COMMAND         the same environment in a job\n\n"
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense.\n"
         "senv diff: 0 the same, 1 different, 2 trouble.");
@@ -37,6 +38,7 @@ senv::Result<int> run(int argc, char** argv) {
     senv::Action action;
     app.add_option("--config", global.config, "Settings of the site")->type_name("FILE")->capture_default_str();
     senv::add_resolve_commands(app, global, action);
+    senv::add_run_command(app, global, action);
     senv::add_export_command(app, action);
     senv::add_show_command(app, action);
     senv::add_diff_command(app, action);

@@ -25,7 +25,7 @@ using Json = nlohmann::json;
 using std::chrono::seconds;
 
 constexpr seconds answer_limit{30};
-constexpr seconds gc_limit{3600};       // removing files takes its time
+constexpr seconds gc_limit{3600};  // removing files takes its time
 constexpr seconds verify_limit{7 * 86'400};
 constexpr seconds fetch_limit{90'000};  // above the longest that senvd can be configured to
 
@@ -80,7 +80,8 @@ std::uint64_t number(const Json& json, const char* field) {
 
 std::string space_of(const Json& space) {
     const Json& disk = space.at("disk");
-    std::string out = "disk     " + human_bytes(number(disk, "free")) + " of " + human_bytes(number(disk, "bytes")) + " free";
+    std::string out =
+        "disk     " + human_bytes(number(disk, "free")) + " of " + human_bytes(number(disk, "bytes")) + " free";
     if (disk.contains("inodes")) {
         out += ", " + std::to_string(number(disk, "inodes_free")) + " of " + std::to_string(number(disk, "inodes")) +
                " inodes free";
@@ -110,10 +111,10 @@ Result<int> status(const Options& options) {
     out += space_of(json.at("space"));
     for (const auto& fetch : json.at("fetches")) {
         out += "fetching " + fetch.at("profile").get<std::string>() + ": " +
-               std::to_string(number(fetch, "items_done")) + " of " + count(number(fetch, "items_total"), "item") + ", " +
-               human_bytes(number(fetch, "bytes_done")) + " of " + human_bytes(number(fetch, "bytes_total")) + ", now " +
-               fetch.at("what").get<std::string>() + "; for " + std::to_string(number(fetch, "seconds")) + " s, " +
-               count(number(fetch, "waiting"), "request") + " waiting\n";
+               std::to_string(number(fetch, "items_done")) + " of " + count(number(fetch, "items_total"), "item") +
+               ", " + human_bytes(number(fetch, "bytes_done")) + " of " + human_bytes(number(fetch, "bytes_total")) +
+               ", now " + fetch.at("what").get<std::string>() + "; for " + std::to_string(number(fetch, "seconds")) +
+               " s, " + count(number(fetch, "waiting"), "request") + " waiting\n";
         for (const auto& transfer : fetch.at("transfers")) {
             out += "         " + transfer.at("item").get<std::string>() + ": " +
                    human_bytes(number(transfer, "bytes_done")) + " of " + human_bytes(number(transfer, "bytes_total")) +
@@ -239,18 +240,26 @@ Result<std::string> profile_of(const std::string& path_or_lock) {
     return SENV_TRY(Lock::read(*text).in(doing)).profile.absolute();
 }
 
-/// The payload of the last reply, which should be a `wanted`; shows progress until it comes. Without `was_pending`, PENDING has
-/// no place here.
+/// What may come before the last reply, where it was asked for.
+struct Before {
+    bool was_pending = false;
+    Fd lease;
+};
+
+/// The payload of the last reply, which should be a `wanted`; shows progress until it comes. Without `before`, nothing else has
+/// a place here.
 Result<std::string> last_reply(wire::Connection& connection, wire::Type wanted, Deadline deadline, bool quiet,
-                               bool* was_pending = nullptr) {
+                               Before* before = nullptr) {
     ProgressLine line(quiet);
     for (;;) {
         auto reply = SENV_TRY(connection.receive(deadline));
         if (reply.type == wanted) return std::move(reply.payload);
         if (reply.type == wire::Type::progress) {
             line.show(SENV_TRY(wire::Progress::decode(reply.payload)));
-        } else if (reply.type == wire::Type::pending && was_pending != nullptr) {
-            *was_pending = true;
+        } else if (reply.type == wire::Type::pending && before != nullptr) {
+            before->was_pending = true;
+        } else if (reply.type == wire::Type::lease && before != nullptr) {
+            before->lease = std::move(reply.fd);
         } else if (reply.type == wire::Type::error) {
             return wire::decode_error(reply.payload);
         } else {
@@ -266,11 +275,11 @@ Result<int> fetch(const Options& options) {
     request.flags = wire::Provision::flag_progress;
     const auto begin = Clock::now();
     auto connection = SENV_TRY(ask(options, request.encode()));
-    bool was_pending = false;
-    SENV_TRY(last_reply(connection, wire::Type::plan, begin + fetch_limit, options.quiet, &was_pending));
+    Before before;
+    SENV_TRY(last_reply(connection, wire::Type::plan, begin + fetch_limit, options.quiet, &before));
     if (!options.json) return 0;
     const nlohmann::ordered_json json = {{"profile", request.profile},
-                                         {"was_complete", !was_pending},
+                                         {"was_complete", !before.was_pending},
                                          {"seconds", std::chrono::duration<double>(Clock::now() - begin).count()}};
     return print(json.dump() + "\n");
 }
@@ -342,6 +351,22 @@ Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& 
 
 }  // namespace
 
+Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, bool quiet) {
+    Options options;
+    options.socket = socket;
+    wire::Provision request;
+    request.profile = profile.absolute();
+    request.uid = ::getuid();
+    request.flags = wire::Provision::flag_lease | wire::Provision::flag_progress;
+    auto connection = SENV_TRY(ask(options, request.encode()));
+    Before before;
+    const std::string plan =
+        SENV_TRY(last_reply(connection, wire::Type::plan, Clock::now() + fetch_limit, quiet, &before));
+    if (!before.lease) return Error(Kind::corrupt, "senvd gave no lease of the environment");
+    return OnNode{SENV_TRY(closure_on_node(socket, profile)).store, connection.peer_uid(),
+                  SENV_TRY(wire::Plan::decode(plan)), std::move(before.lease)};
+}
+
 Stores stores_here(const std::string& socket) {
     return {std::string(store_prefix.substr(0, store_prefix.size() - 1)),
             [socket](const StorePath& profile) { return closure_on_node(socket, profile); }};
@@ -352,15 +377,17 @@ void add_node_commands(CLI::App& app, Action& action) {
     CLI::App* show = add(app, "status", "What senvd on this node has, holds and fetches", options, &status, action);
     show->add_flag("--json", options->json, "Print senvd's answer as it is");
 
-    CLI::App* collect = add(app, "gc", "Remove environments that no job uses (for root and admin_group)", options, &gc, action);
+    CLI::App* collect =
+        add(app, "gc", "Remove environments that no job uses (for root and admin_group)", options, &gc, action);
     collect->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
     collect->add_flag("--json", options->json, "Print senvd's answer as it is");
 
     for (const bool undo : {false, true}) {
         CLI::App* change = undo ? add(app, "unpin", "Let a pinned profile be removed again (for root and admin_group)",
                                       options, &unpin, action)
-                                : add(app, "pin", "Keep a profile that is on this node until it is unpinned (for root and "
-                                                  "admin_group)",
+                                : add(app, "pin",
+                                      "Keep a profile that is on this node until it is unpinned (for root and "
+                                      "admin_group)",
                                       options, &pin, action);
         change->add_option("PROFILE", options->profile, "/gnu/store/…-profile")->required();
         change->add_flag("--json", options->json, "Print senvd's answer as it is");
@@ -373,8 +400,9 @@ void add_node_commands(CLI::App& app, Action& action) {
                           "Compare what is on this node with what was signed, and repair it (for root and "
                           "admin_group)",
                           options, &verify, action);
-    check->add_option("PATH", options->paths,
-                      "Only these profiles or items and what they need: /gnu/store/…, or a file that `senv lock` wrote");
+    check->add_option(
+        "PATH", options->paths,
+        "Only these profiles or items and what they need: /gnu/store/…, or a file that `senv lock` wrote");
     check->add_flag("-q,--quiet", options->quiet, "Show no progress");
     check->add_flag("--json", options->json, "Print senvd's answer as it is");
     check->footer("Exit status: 0 all is whole, 1 something is damaged and could not be repaired.");

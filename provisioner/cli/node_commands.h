@@ -2,12 +2,25 @@
 // `senv pin`, `senv unpin`.
 #pragma once
 
+#include <sys/types.h>
+
+#include "cache/base/fd.h"
+#include "cache/wire/messages.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/inspect.h"
 
 namespace senv {
 
 void add_node_commands(CLI::App& app, Action& action);
+
+/// An environment that this node's senvd has brought here.
+struct OnNode {
+    std::string store;  // the folder that holds the items
+    uid_t owner = 0;    // senvd's user
+    wire::Plan plan;
+    Fd lease;  // keeps the environment on the node as long as it is open
+};
+Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, bool quiet);
 
 /// Where environments can be looked into on this host: Guix's store, and that of the senvd that listens at `socket`.
 Stores stores_here(const std::string& socket);

@@ -69,6 +69,31 @@ guix_variables() { grep -vE '^(SLURM|SRUN|PMIX?_|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|
     diff <(sed -n 's/^export \(SENV_TEST_[A-Z]*\)="\(.*\)"$/\1=\2/p' <<<"$output" | sort) <(grep '^SENV_TEST_' <<<"$pure" | sort)
 }
 
+@test "senv run: the same without Slurm, on the login host and, without privileges, on a node" {
+    local profile step
+    run -0 --separate-stderr alice srun "${hello[@]}" bash -c 'echo "$GUIX_ENVIRONMENT"'
+    profile=$output
+    run -0 --separate-stderr alice senv run -m hello.scm -C channels.scm -- bash -c 'senv-hello; echo "$GUIX_ENVIRONMENT"'
+    [[ $output == "senv-hello 1.0"*"$profile" ]]
+    diff <(alice env MY_INPUT=data guix shell --pure -E INPUT -p "$profile" -- env | guix_variables) \
+        <(alice env MY_INPUT=data senv run --pure -E INPUT -p "$profile" -- env | sed '/^PATH=/s|:/usr/lib/senv/slurm$||' | guix_variables)
+    run -7 alice senv run -p "$profile" -- bash -c 'exit 7'
+    run -127 alice senv run -p "$profile" -- senv-helo
+    says "senv: cannot run 'senv-helo': it is not in this environment" "hint: did you mean senv-hello?"
+    run -126 alice senv run -p "$profile" -- /etc/passwd
+    # A step without environment: alice on a node that has no Guix.
+    alice senv lock -m hello.scm -C channels.scm -o hello.lock
+    run -0 --separate-stderr alice srun senv run --lock hello.lock -- bash -c 'senv-hello; id -u; touch /gnu/store/x || echo read-only'
+    [[ $output == "senv-hello 1.0"*$'\n2001\nread-only' ]]
+    alice srun senv run --lock hello.lock -- sleep 1000 3>&- &
+    step=$!
+    await_tasks 1 sleep
+    in_use "$profile"
+    alice scancel -u alice
+    wait "$step" || true
+    assert_nothing_left
+}
+
 @test "--env-preserve: what matches stays, in plain and in pure, and in steps below" {
     local vars=(LD_LIBRARY_PATH=/l MY_INPUT=data OTHER=x)
     run -0 alice env "${vars[@]}" srun "${hello[@]}" '--env-preserve=^LD_|INPUT' env

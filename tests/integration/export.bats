@@ -9,14 +9,7 @@ lock_closure() {
     mv "$root/trees/lib" "$root/trees/${lib#/gnu/store/}"
     mv "$root/trees/tool" "$root/trees/${tool#/gnu/store/}"
     mv "$root/trees/profile" "$root/trees/${profile#/gnu/store/}"
-    sed 's/^References: */References: /' "$root"/main/*.narinfo | jq -Rn --arg profile "$profile" '
-        [inputs | capture("^(?<key>StorePath|NarHash|NarSize|References): (?<value>.*)$")]
-        | [range(0; length; 4) as $i | .[$i:$i + 4] | map({(.key): .value}) | add]
-        | {"senv-lock": 1, system: "x86_64-linux", profile: $profile, manifests: [], packages: [], development: [],
-           files: [], expressions: [], "load-path": 0, transformations: [],
-           "channel-file": null, channels: [], guix: {version: "1.5.0"},
-           closure: map({path: .StorePath, hash: .NarHash, size: (.NarSize | tonumber),
-                         references: (.References | split(" ") | map(select(. != "") | "/gnu/store/" + .))})}' >"$root/lock"
+    write_lock
 }
 
 @test "what was exported is an origin: nodes take it from the folder, and from a server in front of it" {

@@ -116,6 +116,17 @@ publish_closure() {    # [-o ORIGIN]
     profile=$(publish "${at[@]}" test-profile --tree "$trees/profile" --references "$tool")
 }
 
+write_lock() {    # into $root/lock, what publish_closure made
+    sed 's/^References: */References: /' "$root"/main/*.narinfo | jq -Rn --arg profile "$profile" '
+        [inputs | capture("^(?<key>StorePath|NarHash|NarSize|References): (?<value>.*)$")]
+        | [range(0; length; 4) as $i | .[$i:$i + 4] | map({(.key): .value}) | add]
+        | {"senv-lock": 1, system: "x86_64-linux", profile: $profile, manifests: [], packages: [], development: [],
+           files: [], expressions: [], "load-path": 0, transformations: [],
+           "channel-file": null, channels: [], guix: {version: "1.5.0"},
+           closure: map({path: .StorePath, hash: .NarHash, size: (.NarSize | tonumber),
+                         references: (.References | split(" ") | map(select(. != "") | "/gnu/store/" + .))})}' >"$root/lock"
+}
+
 lone_profile() {    # [-o ORIGIN]: a profile that needs nothing; sets $profile, $nar, $narinfo
     mkdir -p "$root/lone"
     echo '(manifest (version 4) (packages ()))' >"$root/lone/manifest"

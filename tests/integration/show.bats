@@ -2,16 +2,6 @@
 # senv show and senv diff: of locks alone, and of what a senvd on this node has.
 load helpers
 
-# lock_closure FILE: what publish_closure made, as a lock.
-lock_closure() {
-    cat "$root"/main/*.narinfo | jq -Rs --arg profile "$profile" '
-        [split("\n") | map(capture("^(?<key>StorePath|NarHash|NarSize|References): ?(?<value>.*)$") // empty) | _nwise(4) |
-         from_entries | {path: .StorePath, hash: .NarHash, size: (.NarSize | tonumber),
-                         references: (.References | split(" ") | map(select(. != "") | "/gnu/store/" + .))}] |
-        {"senv-lock": 1, system: "x86_64-linux", profile: $profile, manifests: [], packages: ["tool"], transformations: [],
-         "channel-file": null, channels: [], guix: {version: "1.5.0"}, closure: .}' >"$1"
-}
-
 @test "show: a lock without its profile: what it takes and its channels, and no packages" {
     run -0 --separate-stderr senv show "$golden/lock/hello.lock"
     [[ -z $stderr ]]
@@ -39,7 +29,7 @@ lock_closure() {
         "[\"tool\",\"$tool\",\"$root/state/store\",3,null,null]" ]]
     [[ $(jq -c '.variables | map([.name, .value, .separator])' <<<"$output") == \
         "[[\"GUIX_ENVIRONMENT\",\"$profile\",null],[\"PATH\",\"$profile/bin\",\":\"],[\"TOOL_PATH\",\"$profile/share\",\":\"]]" ]]
-    lock_closure "$root/lock"
+    write_lock
     run -0 senv show --json "$root/lock"
     [[ $(jq -c '[.packages[0].name, .closure.items, .channels, .guix.version]' <<<"$output") == '["tool",3,[],"1.5.0"]' ]]
     [[ $(jq .closure.nar_bytes <<<"$output") -eq $(jq '[.closure[].size] | add' "$root/lock") ]]
