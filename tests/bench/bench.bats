@@ -1,7 +1,7 @@
 bats_require_minimum_version 1.5.0
 
 # Every benchmark runs and writes well-formed JSON. Not what it measures: figures of a busy CI machine mean nothing.
-# Needs a build in $SENV_BUILD (or build/dev) and, for `warm`, an install tree in $SENV_INSTALL, as tests/run makes them.
+# Needs a build in $SENV_BUILD (or build/dev) and, for `warm` and `submit`, an install tree in $SENV_INSTALL, as tests/run makes them.
 
 setup_file() {
     export SENV_BUILD=${SENV_BUILD:-$BATS_TEST_DIRNAME/../../build/dev}
@@ -20,7 +20,7 @@ well_formed() {
 
 @test "list names every benchmark" {
     run -0 "$BATS_TEST_DIRNAME/run" list
-    [[ $(awk '{ print $1 }' <<<"$output" | xargs) == "cold cold-small cold-latency cold-single warm herd memory scale-items" ]]
+    [[ $(awk '{ print $1 }' <<<"$output" | xargs) == "cold cold-small cold-latency cold-single warm submit herd memory scale-items" ]]
 }
 
 @test "an unknown name is refused with the names" {
@@ -33,6 +33,7 @@ well_formed() {
 @test "cold-latency" { well_formed cold-latency senv_20ms_s senv_100mbit_s; }
 @test "cold-single" { well_formed cold-single senv_s; }
 @test "warm" { well_formed warm paired_ms_1 paired_ms_64 paired_ms_unused answer_idle_median_ms answer_during_fetch_p99_ms; }
+@test "submit" { well_formed submit paired_ms bare_ms; }
 @test "herd" { well_formed herd herd_s herd_profiles_s requests_for_one_file; }
 @test "memory" { well_formed memory idle_mb peak_mb; }
 @test "scale-items" { well_formed scale-items open_s; }

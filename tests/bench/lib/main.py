@@ -33,6 +33,7 @@ BENCHES = {
     "cold-single": ("one item of 1.5 GB", ["single"], "fetching", "cold_single"),
     "warm": ("a step on the cluster with and without an environment that is there; senvd's own answer",
              ["warm", "reference"], "warm", "warm"),
+    "submit": ("sbatch with and without an environment that is known, on the cluster", [], "submit", "submit"),
     "herd": ("200 clients at once: one absent closure, then 200 profiles that share most items", ["reference"], "crowd", "herd"),
     "memory": ("senvd's anonymous memory, idle and at its highest", ["reference", "small", "single"], "crowd", "memory"),
     "scale-items": ("what a request costs with 1,000, 10,000 and 100,000 items in the store", ["scale", "warm"],
@@ -50,7 +51,7 @@ def parse():
     parser.add_argument("--build", metavar="DIR", default=os.environ.get("SENV_BUILD"),
                         help="a CMake build folder ($SENV_BUILD); without, the preset release is built")
     parser.add_argument("--install", metavar="DIR", default=os.environ.get("SENV_INSTALL"),
-                        help="an install tree for `warm` ($SENV_INSTALL); without, made from the build")
+                        help="an install tree for `warm` and `submit` ($SENV_INSTALL); without, made from the build")
     parser.add_argument("--guix-root", metavar="DIR", help="what tests/guix/root printed earlier; without, it is asked")
     parser.add_argument("--profile", metavar="FILE", help="write a profile (perf) of one more run of senv into FILE (cold, cold-small, cold-single)")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
@@ -80,7 +81,7 @@ def outside(options):
     # Apart, since a file system is mounted on the folder for the work.
     with tempfile.TemporaryDirectory(prefix="senv-bench-") as folder, tempfile.TemporaryDirectory(prefix="senv-bench-") as install:
         prepared["work"] = folder
-        if options.name == "warm" and not options.install:
+        if options.name in ("warm", "submit") and not options.install:
             prepared["install"] = install
             machine.run("cmake", "--install", build, "--prefix", "/usr", env={**os.environ, "DESTDIR": install})
         return in_namespaces(["--mount", "--net", "--pid", "--mount-proc"], "--inside", json.dumps(prepared))

@@ -67,9 +67,9 @@ def _answers(senvd, profile, enough):
 class Cluster:
     """One node with 64 made-up CPUs; its own name, so that it stands beside others."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, guix=False):
         self._environment = {**os.environ, "SENV_CLUSTER": f"bench{os.getpid()}-{time.time_ns() % 1000000}"}
-        self("start", "--nodes", 1, "--no-guix", "--install", bench.install)
+        self("start", "--nodes", 1, *([] if guix else ["--no-guix"]), "--install", bench.install)
 
     def __call__(self, *words, **options):
         return run(CLUSTER, *words, env=self._environment, **options)
@@ -88,37 +88,40 @@ class Cluster:
 
 
 class Driver:
-    """steps.py in a salloc."""
+    """steps.py on the login host, perhaps started by another command."""
 
-    def __init__(self, cluster, tasks):
+    def __init__(self, cluster, *starter):
         home = cluster.path("login", "/home/alice")
         shutil.copy(STEPS, home / "steps.py")
-        self._process = cluster.popen("exec", "salloc", "--quiet", "-N1", f"-n{tasks}", "python3", "steps.py", stdin=subprocess.PIPE,
+        self._process = cluster.popen("exec", *starter, "python3", "steps.py", stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._read()
 
     def _read(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"salloc ended: {self._process.stderr.read()}")
+            raise RuntimeError(f"the driver ended: {self._process.stderr.read()}")
         return json.loads(line)
 
-    def step(self, tasks, *command, **variables):
-        # --overlap: the next step need not wait until the controller has heard of the last one's end.
-        words = ["srun", "--overlap", "--mpi=none", f"-n{tasks}", *command]
+    def run(self, *words, **variables):
         self._process.stdin.write(json.dumps({"words": words, "variables": variables}) + "\n")
         self._process.stdin.flush()
         return self._read()
 
-    def timed(self, tasks, **variables):
-        result = self.step(tasks, "/usr/bin/true", **variables)
+    def timed(self, *words, **variables):
+        result = self.run(*words, **variables)
         if result["status"]:
-            raise RuntimeError(f"a step of {tasks} tasks failed: {result['output']}")
+            raise RuntimeError(f"{' '.join(words)} failed: {result['output']}")
         return result["seconds"]
 
     def close(self):
         self._process.stdin.close()
         self._process.wait(30)
+
+
+def step(tasks, *command):
+    # --overlap: the next step need not wait until the controller has heard of the last one's end.
+    return ["srun", "--overlap", "--mpi=none", f"-n{tasks}", *command]
 
 
 def steps(bench):
@@ -129,14 +132,15 @@ def steps(bench):
     with Cluster(bench) as cluster:
         _serve(cluster, bench, closure)
         cluster("root", "n1", "senv", "fetch", "-q", closure.profile)
-        driver = Driver(cluster, 64)
+        driver = Driver(cluster, "salloc", "--quiet", "-N1", "-n64")
         _check_environment(bench, driver, closure, inside)
+        one, many = step(1, "/usr/bin/true"), step(64, "/usr/bin/true")
         results = {}
         # The time that is left is shared: 64 tasks take longest.
         for name, share, run_pairs in (
-                ("1", 0.3, lambda end: _pairs(wanted, end, lambda: driver.timed(1, **inside), lambda: driver.timed(1))),
+                ("1", 0.3, lambda end: pairs(wanted, end, lambda: driver.timed(*one, **inside), lambda: driver.timed(*one))),
                 ("unused", 0.45, lambda end: _unused_pairs(bench, wanted, end, cluster, driver, inside)),
-                ("64", 0.95, lambda end: _pairs(wanted, end, lambda: driver.timed(64, **inside), lambda: driver.timed(64)))):
+                ("64", 0.95, lambda end: pairs(wanted, end, lambda: driver.timed(*many, **inside), lambda: driver.timed(*many)))):
             bench.say(f"pairs: {name}")
             results[name] = run_pairs(time.monotonic() + (bench.left() - 20) * share)
         driver.close()
@@ -172,24 +176,24 @@ def _serve(cluster, bench, closure):
 
 def _check_environment(bench, driver, closure, inside):
     """Both kinds of step are what they are taken for."""
-    entered, bare = driver.step(1, *SHOW, **inside), driver.step(1, *SHOW)
+    entered, bare = driver.run(*step(1, *SHOW), **inside), driver.run(*step(1, *SHOW))
     if entered["output"].split() != [closure.profile, str(len(closure.items))]:
         bench.fail(f"the step is not in the environment: {entered['output']}")
     if bare["output"].split()[:1] != ["0"]:
         bench.fail(f"the bare step is in an environment: {bare['output']}")
 
 
-def _pairs(wanted, end, with_it, without):
+def pairs(wanted, end, with_it, without):
     """The two in turns, the order changing from pair to pair."""
-    pairs = []
+    found = []
     with_it(), without()    # the first of a kind is slower
-    while len(pairs) < wanted and time.monotonic() < end:
-        if len(pairs) % 2:
-            pairs.append((with_it(), without()))
+    while len(found) < wanted and time.monotonic() < end:
+        if len(found) % 2:
+            found.append((with_it(), without()))
         else:
             second = without()
-            pairs.append((with_it(), second))
-    return pairs
+            found.append((with_it(), second))
+    return found
 
 
 def _unused_pairs(bench, wanted, end, cluster, driver, inside):
@@ -203,12 +207,12 @@ def _unused_pairs(bench, wanted, end, cluster, driver, inside):
                 away.rename(here)
             elif not present and here.exists():
                 here.rename(away)
-        return driver.timed(1)
+        return driver.timed(*step(1, "/usr/bin/true"))
     try:
         timed(False)
-        without = driver.step(1, *SHOW, **inside)
+        without = driver.run(*step(1, *SHOW), **inside)
         if without["output"].split()[:1] != ["0"]:
             bench.fail(f"the step without the plugin's line has the plugin: {without['output']}")
-        return _pairs(wanted, end, lambda: timed(True), lambda: timed(False))
+        return pairs(wanted, end, lambda: timed(True), lambda: timed(False))
     finally:
         timed(True)
