@@ -65,6 +65,8 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     CLI::App* resolve = app.add_subcommand("resolve", "Make an environment with Guix and print its profile");
     add_request_options(*resolve, *options);
     add_given_options(*resolve, *options);
+    resolve->add_flag("--rebuild", options->request.rebuild,
+                      "With --lock: make it anew with Guix, at the channels of the lock, and fail where it differs");
     auto* json = resolve->add_flag("--json", options->json, "Print profile, lock, channels and time as JSON");
     auto* for_slurm =
         resolve->add_flag("--for-slurm", options->request.for_slurm, "Print the line that travels with a job");
@@ -77,7 +79,10 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
         "Known environments are answered from the cache, without Guix. What depends on more than the texts\n"
         "given (a manifest that loads a file, a folder with modules, a branch) is resolved each time; -v says\n"
         "why. A lock, whose profile nodes fetch with all that it needs, and a profile start no Guix either;\n"
-        "neither is looked up in a store here.\n\n"
+        "neither is looked up in a store here.\n"
+        "--rebuild runs what the lock holds: texts, packages, transformations, at the commits of its channels.\n"
+        "Profile and items must come out the same, with the same contents. What a lock cannot hold must be here:\n"
+        "folders with modules (name them again with --load-path), and files that its texts name.\n\n"
         "Examples:\n"
         "  senv resolve -m manifest.scm -C channels.scm\n"
         "  senv resolve --packages openmpi,python@3.11 --json\n"
@@ -85,6 +90,7 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
         "  senv resolve -D hello -e '(@ (gnu packages base) hello)'\n"
         "  senv resolve -L modules -f package.scm\n"
         "  senv resolve --lock environment.lock\n"
+        "  senv resolve --lock environment.lock --rebuild\n"
         "  senv resolve --profile ~/.guix-profile");
     resolve->callback([&global, &action, options, resolve] {
         action = [&global, options, resolve] { return resolve_command(*resolve, *options, global); };

@@ -56,10 +56,11 @@ Result<StorePath> profile_at(const std::string& path) {
 
 }  // namespace
 
-Result<Known> known_from_lock(const std::string& file) {
+Result<GivenLock> given_lock(const std::string& file) {
     const SourceFile source = SENV_TRY(read_source(file, "lock", max_lock_bytes));
-    const Lock lock = SENV_TRY(Lock::read(source.text).in("cannot use the lock '" + printable(file) + "'"));
-    return Known{resolution_of(lock, source.text), file};
+    Lock lock = SENV_TRY(Lock::read(source.text).in("cannot use the lock '" + printable(file) + "'"));
+    Known known = {resolution_of(lock, source.text), file};
+    return GivenLock{std::move(lock), std::move(known)};
 }
 
 Result<Known> known_from_profile(const std::string& path) {

@@ -13,7 +13,12 @@
 
 namespace senv {
 
-Result<Known> known_from_lock(const std::string& file);
+struct GivenLock {
+    Lock lock;
+    Known known;
+};
+
+Result<GivenLock> given_lock(const std::string& file);
 /// Without lock: no digest, no file.
 Result<Known> known_from_profile(const std::string& path);
 

@@ -10,6 +10,7 @@
 #include "cache/base/text.h"
 #include "cache/verify/digest.h"
 #include "provisioner/resolve/closed.h"
+#include "provisioner/scheme_data.h"
 
 namespace senv {
 
@@ -96,6 +97,49 @@ Result<std::string> checked_folder(const std::string& name) {
     return Error(Kind::missing, doing + ": it is no folder");
 }
 
+// All but files.
+Result<Inputs> inputs_without_files(const Request& request, const std::string& system) {
+    SENV_TRY(check_number(request.expressions, max_programs, "expressions"));
+    SENV_TRY(check_number(request.load_path, max_programs, "folders with modules"));
+    SENV_TRY(check_number(request.packages, max_packages, "packages"));
+    SENV_TRY(check_number(request.development, max_packages, "packages"));
+    Inputs inputs;
+    inputs.system = system;
+    for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
+    for (const std::string& p : request.development) inputs.development.push_back(SENV_TRY(checked_specification(p)));
+    for (const std::string& e : request.expressions) inputs.expressions.push_back(SENV_TRY(checked_expression(e)));
+    for (const std::string& dir : request.load_path) inputs.load_path.push_back(SENV_TRY(checked_folder(dir)));
+    inputs.transformations = SENV_TRY(words_of(request));
+    return inputs;
+}
+
+// A channel file of these commits.
+std::string channel_program(const std::vector<LockedChannel>& channels) {
+    std::string program = "(list";
+    for (const LockedChannel& channel : channels) {
+        program += "\n (channel (name '" + channel.name + ") (url " + scheme_string(channel.url) + ")";
+        if (!channel.branch.empty()) program += " (branch " + scheme_string(channel.branch) + ")";
+        program += " (commit " + scheme_string(channel.commit) + ")";
+        if (channel.introduction) {
+            program += "\n  (introduction (make-channel-introduction " + scheme_string(channel.introduction->commit) +
+                       " (openpgp-fingerprint " + scheme_string(channel.introduction->signer) + ")))";
+        }
+        program += ")";
+    }
+    return program + ")\n";
+}
+
+// Under these names they stand in messages, and Guix gets copies of that name.
+std::vector<SourceFile> sources_of(const std::vector<std::string>& texts, const std::string& what,
+                                   const std::string& lock) {
+    std::vector<SourceFile> sources;
+    for (const std::string& text : texts) {
+        const std::string name = what + " " + std::to_string(sources.size() + 1) + " of " + lock;
+        sources.push_back({name, what + ".scm", text});
+    }
+    return sources;
+}
+
 }  // namespace
 
 std::string Request::option(std::string_view name) const {
@@ -103,6 +147,9 @@ std::string Request::option(std::string_view name) const {
 }
 
 Result<void> Request::check() const {
+    if (rebuild && lock.empty()) {
+        return Error(Kind::usage, "cannot use --rebuild without --lock: it makes the environment of a lock anew");
+    }
     const Used whole[] = {{"lock", !lock.empty()}, {"profile", !profile.empty()}};
     const Used parts[] = {
         {"manifest", !manifests.empty()}, {"packages", !packages.empty()},      {"development", !development.empty()},
@@ -110,7 +157,7 @@ Result<void> Request::check() const {
     };
     const Used modifiers[] = {
         {"channels", !channels.empty(), "it says where packages come from, not which"},
-        {"load-path", !load_path.empty(), "it says where packages come from, not which"},
+        {"load-path", !load_path.empty() && !rebuild, "it says where packages come from, not which"},
         {"transform", !transformations.empty(), "it says how packages are changed, not which"},
         {"tune", !tune.empty(), "it says how packages are changed, not which"},
         {"amd-gpu", !amd_gpu.empty(), "it says how packages are changed, not which"},
@@ -165,23 +212,38 @@ Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
     SENV_TRY(request.check());
     SENV_TRY(check_number(request.manifests, max_programs, "manifests"));
     SENV_TRY(check_number(request.files, max_programs, "files"));
-    SENV_TRY(check_number(request.expressions, max_programs, "expressions"));
-    SENV_TRY(check_number(request.load_path, max_programs, "folders with modules"));
-    SENV_TRY(check_number(request.packages, max_packages, "packages"));
-    SENV_TRY(check_number(request.development, max_packages, "packages"));
-    Inputs inputs;
-    inputs.system = system;
+    Inputs inputs = SENV_TRY(inputs_without_files(request, system));
     for (const std::string& name : request.manifests)
         inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest", max_source_bytes)));
-    for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
-    for (const std::string& p : request.development) inputs.development.push_back(SENV_TRY(checked_specification(p)));
     for (const std::string& name : request.files)
         inputs.files.push_back(SENV_TRY(read_source(name, "file", max_source_bytes)));
-    for (const std::string& e : request.expressions) inputs.expressions.push_back(SENV_TRY(checked_expression(e)));
-    for (const std::string& dir : request.load_path) inputs.load_path.push_back(SENV_TRY(checked_folder(dir)));
-    inputs.transformations = SENV_TRY(words_of(request));
     if (!request.channels.empty())
         inputs.channels = SENV_TRY(read_source(request.channels, "channel file", max_source_bytes));
+    return inputs;
+}
+
+Result<Inputs> Inputs::from_lock(const Lock& lock, const std::string& name, const std::vector<std::string>& load_path) {
+    if (lock.channels.empty()) {
+        return Error(Kind::missing, "it names no channels: the Guix that made it was not made by guix pull")
+            .hint("make a lock with --channels");
+    }
+    if (lock.load_path != load_path.size()) {
+        const std::string folders = lock.load_path == 1 ? " folder" : " folders";
+        return Error(Kind::usage, "it was made with " + std::to_string(lock.load_path) + folders +
+                                      " of modules, which no lock holds; " + std::to_string(load_path.size()) +
+                                      " given")
+            .hint("name the same ones with --load-path, in the same order");
+    }
+    Request request;
+    request.packages = lock.packages;
+    request.development = lock.development;
+    request.expressions = lock.expressions;
+    request.load_path = load_path;
+    request.transformations = lock.transformations;
+    Inputs inputs = SENV_TRY(inputs_without_files(request, lock.system));
+    inputs.manifests = sources_of(lock.manifests, "manifest", name);
+    inputs.files = sources_of(lock.files, "file", name);
+    inputs.channels = {"the channels of " + name, "channels.scm", channel_program(lock.channels)};
     return inputs;
 }
 

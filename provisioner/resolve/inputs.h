@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/base/result.h"
+#include "provisioner/resolve/lock.h"
 
 namespace senv {
 
@@ -29,6 +30,7 @@ struct Request {
     std::string lock = {};                          // an environment that is there already (given.h); empty: none
     std::string profile = {};                       // the same
     bool refresh = false;                           // do not take it from the cache
+    bool rebuild = false;                           // make the lock's environment anew, and compare
     bool for_slurm = false;
 
     /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.
@@ -58,6 +60,9 @@ struct Inputs {
     std::string system;  // as Guix calls it: "x86_64-linux"
 
     static Result<Inputs> read(const Request& request, const std::string& system);
+    /// What the lock `name` records, with its channels at their commits. Its folders with modules are those of `load_path`.
+    static Result<Inputs> from_lock(const Lock& lock, const std::string& name,
+                                    const std::vector<std::string>& load_path);
 
     /// "'manifest.scm'", "packages 'hello,openmpi'": for messages.
     std::string shown() const;

@@ -191,6 +191,33 @@ std::string Lock::write() const {
     return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+std::vector<std::string> differences(const Lock& recorded, const Lock& made) {
+    std::vector<std::string> lines;
+    if (recorded.profile != made.profile) {
+        lines.push_back("the profile is " + made.profile.absolute() + ", the lock has " + recorded.profile.absolute());
+    }
+    // Both are sorted by path.
+    auto old = recorded.closure.begin();
+    auto now = made.closure.begin();
+    while (old != recorded.closure.end() || now != made.closure.end()) {
+        if (now == made.closure.end() || (old != recorded.closure.end() && old->path < now->path)) {
+            lines.push_back("- " + (old++)->path.absolute());
+        } else if (old == recorded.closure.end() || now->path < old->path) {
+            lines.push_back("+ " + (now++)->path.absolute());
+        } else {
+            if (old->nar_hash != now->nar_hash) {
+                lines.push_back(now->path.absolute() + " is " + now->nar_hash.prefixed() + ", the lock has " +
+                                old->nar_hash.prefixed());
+            } else if (old->nar_size != now->nar_size || old->references != now->references) {
+                lines.push_back(now->path.absolute() + " has another size or other references than in the lock");
+            }
+            ++old;
+            ++now;
+        }
+    }
+    return lines;
+}
+
 Result<void> read_description(std::string_view json, Lock& lock) {
     const Json parsed = SENV_TRY(parse_json(json));
     const Object object(parsed, "the description of the profile");

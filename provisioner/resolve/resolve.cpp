@@ -46,6 +46,8 @@ struct Handed {
     const SourceFile* source;
 };
 
+enum class Sources : unsigned char { in_place, copied };
+
 class Attempt {
 public:
     Attempt(const Inputs& inputs, const Guix& guix, const Cache& cache, const Config& config,
@@ -58,13 +60,13 @@ public:
           options_(options),
           signals_(signals) {}
 
-    Result<Lock> run(bool closed, Phases& phases) {
+    Result<Lock> run(Sources sources, Phases& phases) {
         const WorkFolder work = SENV_TRY(cache_.make_work_folder());
-        const auto manifests = SENV_TRY(hand(inputs_.manifests, closed, work, "manifest"));
-        const auto files = SENV_TRY(hand(inputs_.files, closed, work, "file"));
+        const auto manifests = SENV_TRY(hand(inputs_.manifests, sources, work, "manifest"));
+        const auto files = SENV_TRY(hand(inputs_.files, sources, work, "file"));
         std::vector<SourceFile> channel_files;
         if (inputs_.channels) channel_files.push_back(*inputs_.channels);
-        const auto channels = SENV_TRY(hand(channel_files, closed, work, "channels"));
+        const auto channels = SENV_TRY(hand(channel_files, sources, work, "channels"));
 
         Progress progress("resolving " + plain_names() + " with Guix", options_.progress, Clock::now());
         const Watcher watch = [&](std::string_view line) { progress.saw(line, Clock::now()); };
@@ -89,13 +91,13 @@ public:
     }
 
 private:
-    static Result<std::vector<Handed>> hand(const std::vector<SourceFile>& sources, bool copy, const WorkFolder& work,
-                                            const std::string& kind) {
+    static Result<std::vector<Handed>> hand(const std::vector<SourceFile>& files, Sources sources,
+                                            const WorkFolder& work, const std::string& kind) {
         std::vector<Handed> handed;
-        for (const SourceFile& source : sources) {
+        for (const SourceFile& source : files) {
             std::error_code error;
             // Nothing lies beside a pipe, and it is empty now.
-            if (!copy && std::filesystem::is_regular_file(source.absolute, error)) {
+            if (sources == Sources::in_place && std::filesystem::is_regular_file(source.absolute, error)) {
                 handed.push_back({source.absolute, &source});
                 continue;
             }
@@ -180,10 +182,47 @@ private:
     std::optional<StorePath> profile_;
 };
 
+std::optional<std::string> why_open(const Inputs& inputs, const Environment& environment) {
+    if (auto why = inputs.why_open()) return why;
+    if (!value_of(environment, "GUIX_PACKAGE_PATH").empty()) return "GUIX_PACKAGE_PATH is set";
+    return std::nullopt;
+}
+
+constexpr std::size_t max_differences = 20;  // lines
+
+Result<Resolved> rebuild(const Request& request, const Config& config, const Environment& environment,
+                         const ResolveOptions& options) {
+    const std::string name = printable(request.lock);
+    const std::string doing = "cannot rebuild '" + name + "'";
+    const GivenLock given = SENV_TRY(given_lock(request.lock));
+    const Inputs inputs = SENV_TRY(Inputs::from_lock(given.lock, name, request.load_path).in(doing));
+    if (const auto open = why_open(inputs, environment)) {
+        options.warn("the lock does not hold all that decides what it makes: " + *open);
+    }
+    const Guix guix = SENV_TRY(Guix::find(config, environment).in(doing));
+    const Cache cache = SENV_TRY(Cache::open(environment).in(doing));
+    const Signals signals = SENV_TRY(Signals::hold());
+    cache.remove_unused(config.unused_limit);
+    Attempt attempt(inputs, guix, cache, config, environment, options, signals);
+    Phases phases;
+    const Lock made = SENV_TRY(attempt.run(Sources::copied, phases));
+
+    auto lines = differences(given.lock, made);
+    if (lines.empty()) return Resolved{given.known, false, phases.text()};
+    if (lines.size() > max_differences) {
+        const std::size_t more = lines.size() - max_differences;
+        lines.resize(max_differences);
+        lines.push_back("and " + std::to_string(more) + " more");
+    }
+    return Error(Kind::corrupt, doing + ": Guix makes another environment of it\n  " + join(lines, "\n  "))
+        .hint("compare them with `senv diff " + name + " " + made.profile.absolute() + "`");
+}
+
 Result<Resolved> answer(const Request& request, const Config& config, const Environment& environment,
                         const ResolveOptions& options) {
     SENV_TRY(request.check());
-    if (!request.lock.empty()) return Resolved{SENV_TRY(known_from_lock(request.lock)), false, "from a lock"};
+    if (request.rebuild) return rebuild(request, config, environment, options);
+    if (!request.lock.empty()) return Resolved{SENV_TRY(given_lock(request.lock)).known, false, "from a lock"};
     if (!request.profile.empty()) {
         return Resolved{SENV_TRY(known_from_profile(request.profile)), false, "from a profile"};
     }
@@ -198,8 +237,7 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
         if (!guix) return std::move(guix).error().in(doing);
         identity.insert(identity.end(), guix.value().identity.begin(), guix.value().identity.end());
     }
-    auto open = inputs.why_open();
-    if (!open && !value_of(environment, "GUIX_PACKAGE_PATH").empty()) open = "GUIX_PACKAGE_PATH is set";
+    const auto open = why_open(inputs, environment);
     const std::string key = inputs.key(identity);
     const auto life = config.guix_is_remote ? std::optional<std::chrono::seconds>(remote_life) : std::nullopt;
     const auto find = [&]() -> std::optional<Resolved> {
@@ -222,7 +260,7 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
     cache.remove_unused(config.unused_limit);
     Attempt attempt(inputs, guix.value(), cache, config, environment, options, signals);
     Phases phases;
-    const Lock lock = SENV_TRY(attempt.run(!open, phases));
+    const Lock lock = SENV_TRY(attempt.run(open ? Sources::in_place : Sources::copied, phases));
     return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false,
                     phases.text()};
 }

@@ -389,6 +389,63 @@ END
     [[ $output == "$lock" ]]
 }
 
+@test "rebuild: a lock gives the same again, or what differs is said" {
+    run -0 a senv lock -m $manifests/hello.scm --packages senv-attr -C $channels_1 -o one.lock
+    run -0 a senv lock -m $manifests/hello.scm --packages senv-attr -C $channels_2 -o two.lock
+    local one two before
+    one=$(a jq -r .profile one.lock) two=$(a jq -r .profile two.lock)
+    before=$(guix_starts)
+    resolve --lock one.lock --rebuild
+    works
+    [[ $output == "$one" ]]
+    quiet
+    [[ $(($(guix_starts) - before)) -eq 3 ]]    # time-machine, build, describe: nothing is taken for known
+    # Guix's channels alone count, not the channel file that they came from.
+    a sh -c 'jq ".\"channel-file\" = null" one.lock >no-file.lock'
+    resolve --lock no-file.lock --rebuild
+    works
+
+    a sh -c 'jq --slurpfile two two.lock ".channels = \$two[0].channels" one.lock >channels.lock'
+    resolve --lock channels.lock --rebuild
+    error "senv: cannot rebuild 'channels.lock': Guix makes another environment of it" \
+        "  the profile is $two, the lock has $one" "  - $one" "  + $two" "-senv-hello-2.0" \
+        "senv: hint: compare them with \`senv diff channels.lock $two\`"
+    a sh -c 'jq ".closure[0].hash = .closure[1].hash" one.lock >hash.lock'
+    resolve --lock hash.lock --rebuild
+    error "  $(a jq -r '.closure[0].path' one.lock) is $(a jq -r '.closure[0].hash' one.lock), the lock has $(a jq -r '.closure[1].hash' one.lock)"
+    [[ $stderr != *"  the profile is"* ]]
+    resolve --lock hash.lock
+    works
+    a sh -c 'jq ".manifests[0] = \"(specifications->manifest\\n (liste))\"" one.lock >manifest.lock'
+    resolve --lock manifest.lock --rebuild
+    error "manifest 1 of manifest.lock:2:2: liste: unbound variable" "   (liste))"
+}
+
+@test "rebuild: what a lock does not hold" {
+    a mkdir modules
+    echo '(define-module (own) #:use-module (guix packages) #:use-module (senv-test packages))
+          (define-public own (package (inherit senv-attr) (name "own")))' | file modules/own.scm
+    run -0 a senv lock -L modules --packages own -C $channels_1 -o modules.lock
+    run -2 --separate-stderr a senv resolve --lock modules.lock --rebuild
+    [[ $stderr == *"senv: cannot rebuild 'modules.lock': it was made with 1 folder of modules, which no lock holds; 0 given"* ]]
+    resolve --lock modules.lock --rebuild -L modules
+    works
+    [[ $output == "$(a jq -r .profile modules.lock)" ]]
+    [[ $stderr == *"senv: warning: the lock does not hold all that decides what it makes: the modules in '$here/modules' may change"* ]]
+    a sed -i 's/senv-attr/senv-zlib/' modules/own.scm
+    resolve --lock modules.lock --rebuild -L modules
+    error "senv: cannot rebuild 'modules.lock': Guix makes another environment of it" "-own-1"
+    echo '(load "names.scm") (specifications->manifest names)' | file m.scm
+    echo '(define names (list "senv-hello"))' | file names.scm
+    run -0 a senv lock -m m.scm -C $channels_1 -o load.lock
+    resolve --lock load.lock --rebuild
+    error "senv: warning: the lock does not hold all that decides what it makes: manifest 1 of load.lock, line 1, column 2: 'load'" \
+        "senv: cannot resolve 'manifest 1 of load.lock' with 'the channels of load.lock': failed to load" "No such file or directory"
+    run -0 a senv lock --packages senv-attr -o here.lock
+    resolve --lock here.lock --rebuild
+    error "senv: cannot rebuild 'here.lock': it names no channels: the Guix that made it was not made by guix pull" "senv: hint: make a lock with --channels"
+}
+
 @test "failure: manifest or channel file missing" {
     resolve -m none.scm -C $channels_1
     error "senv: cannot read manifest 'none.scm': No such file or directory" "senv: hint: file names are relative to"

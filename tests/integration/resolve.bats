@@ -250,6 +250,9 @@ END
 --amd-gpu x --tune y|cannot use --tune alone: it says how packages are changed, not which
 --load-path .|cannot use --load-path alone: it says where packages come from, not which
 --refresh|cannot use --refresh alone: it says when to resolve, not what
+--rebuild|cannot use --rebuild without --lock: it makes the environment of a lock anew
+-m m.scm --rebuild|cannot use --rebuild without --lock
+--lock x --rebuild -m m.scm|cannot use --lock together with --manifest
 --rebuild-cache --for-slurm|cannot use --env-refresh alone: it says when to resolve, not what
 -m m.scm --transform ' ' --for-slurm|cannot use --env-transform without a value
 -m m.scm --tune 'a b'|cannot use transformation 'tune=a b'

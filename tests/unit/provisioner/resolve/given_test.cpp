@@ -42,20 +42,21 @@ protected:
 
 TEST_F(Given, LockGivesProfileDigestAndChannels) {
     const std::string text = golden("lock/hello.lock");
-    const auto known = known_from_lock(write("a.lock", text));
+    const auto known = given_lock(write("a.lock", text));
     ASSERT_THAT(known, IsOk());
-    const Resolution& resolution = known.value().resolution;
+    const Resolution& resolution = known.value().known.resolution;
     EXPECT_EQ(resolution.profile.absolute(), "/gnu/store/qw85j4ybkj65m9i9ywaypz6a1x094fnc-profile");
     EXPECT_EQ(resolution.lock_digest, sha256_of(text).hex());
     EXPECT_EQ(resolution.channels.size(), 2U);
-    EXPECT_EQ(known.value().lock_file, dir / "a.lock");
+    EXPECT_EQ(known.value().known.lock_file, dir / "a.lock");
+    EXPECT_EQ(known.value().lock.write(), text);
     EXPECT_THAT(Resolution::parse(resolution.encode()), IsOk());
 }
 
 TEST_F(Given, LockThatIsNoneIsNamed) {
-    EXPECT_THAT(known_from_lock(dir / "none"), FailsWith(Kind::missing, "cannot read lock '" + dir / "none"));
-    EXPECT_THAT(known_from_lock(dir.path().string()), FailsWith(Kind::io, "Is a directory"));
-    EXPECT_THAT(known_from_lock(write("empty", "")), FailsWith(Kind::corrupt, "cannot use the lock '" + dir / "empty"));
+    EXPECT_THAT(given_lock(dir / "none"), FailsWith(Kind::missing, "cannot read lock '" + dir / "none"));
+    EXPECT_THAT(given_lock(dir.path().string()), FailsWith(Kind::io, "Is a directory"));
+    EXPECT_THAT(given_lock(write("empty", "")), FailsWith(Kind::corrupt, "cannot use the lock '" + dir / "empty"));
 }
 
 TEST_F(Given, ProfileIsWhereLinksLead) {

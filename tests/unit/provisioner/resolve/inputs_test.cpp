@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "tests/support/golden.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -146,6 +147,62 @@ TEST_F(ResolveInputs, AreShownToPeople) {
     request.files = {a};
     request.expressions = {"(list\n x)"};
     EXPECT_EQ(read(request).shown(), "the inputs of 'x' and '" + a + "' and expression '(list\\x0a x)'");
+}
+
+TEST_F(ResolveInputs, ComeFromALock) {
+    Lock lock = Lock::read(test::golden("lock/hello.lock")).value();
+    lock.packages = {"a"};
+    lock.development = {"b"};
+    lock.files = {"f"};
+    lock.expressions = {"e"};
+    lock.transformations = {"tune=x"};
+    lock.load_path = 1;
+    lock.channels[0].branch = "a\"b";
+    lock.channels[1].introduction.reset();
+    const auto inputs = Inputs::from_lock(lock, "x.lock", {dir.path().string()});
+    ASSERT_THAT(inputs, IsOk());
+    EXPECT_EQ(inputs->system, "x86_64-linux");
+    EXPECT_EQ(
+        inputs->shown(),
+        "'manifest 1 of x.lock' and packages 'a' and the inputs of 'b' and 'file 1 of x.lock' and expression 'e'");
+    EXPECT_EQ(inputs->manifests[0].text, lock.manifests[0]);
+    EXPECT_EQ(inputs->files[0].text, "f");
+    EXPECT_EQ(inputs->transformations, lock.transformations);
+    EXPECT_EQ(inputs->load_path.size(), 1U);
+    EXPECT_EQ(inputs->channels->text,
+              "(list\n (channel (name 'guix) (url \"" + lock.channels[0].url + "\") (branch \"a\\\"b\") (commit \"" +
+                  lock.channels[0].commit + "\")\n  (introduction (make-channel-introduction \"" +
+                  lock.channels[0].introduction->commit + "\" (openpgp-fingerprint \"" +
+                  lock.channels[0].introduction->signer + "\"))))\n (channel (name 'senv-test) (url \"" +
+                  lock.channels[1].url + "\") (branch \"" + lock.channels[1].branch + "\") (commit \"" +
+                  lock.channels[1].commit + "\")))\n");
+
+    EXPECT_THAT(Inputs::from_lock(lock, "x.lock", {}),
+                FailsWith(Kind::usage, "it was made with 1 folder of modules, which no lock holds; 0 given"));
+    lock.load_path = 0;
+    EXPECT_FALSE(Inputs::from_lock(lock, "x.lock", {})->why_open());
+    lock.files = {"(load \"x\")"};
+    EXPECT_THAT(Inputs::from_lock(lock, "x.lock", {})->why_open().value_or(""),
+                testing::HasSubstr("file 1 of x.lock, line 1, column 2: 'load'"));
+    lock.packages = {"a b"};
+    EXPECT_THAT(Inputs::from_lock(lock, "x.lock", {}), FailsWith(Kind::usage, "cannot use package 'a b'"));
+    lock.channels.clear();
+    EXPECT_THAT(Inputs::from_lock(lock, "x.lock", {}), FailsWith(Kind::missing, "it names no channels"));
+}
+
+TEST(ResolveRequest, RebuildsALock) {
+    Request request;
+    request.rebuild = true;
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --rebuild without --lock"));
+    request.packages = {"x"};
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --rebuild without --lock"));
+    request.lock = "l";
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --packages"));
+    request.packages.clear();
+    request.load_path = {"d"};
+    EXPECT_THAT(request.check(), IsOk());
+    request.rebuild = false;
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --load-path"));
 }
 
 TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {

@@ -53,6 +53,29 @@ TEST(Lock, WithoutChannelsHasNone) {
     EXPECT_EQ(again.value().packages[1], "a\"b\xef\xbf\xbd");
 }
 
+TEST(Lock, DiffersInProfileItemsAndContents) {
+    const Lock lock = Lock::read(golden("lock/hello.lock")).value();
+    EXPECT_EQ(differences(lock, lock), std::vector<std::string>());
+    const StorePath other = StorePath::parse("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz-other").value();
+    Lock made = lock;
+    made.profile = other;
+    made.closure[1].nar_hash = lock.closure[0].nar_hash;
+    ++made.closure[2].nar_size;
+    made.closure[3].references.push_back(other);
+    made.closure.erase(made.closure.begin());
+    made.closure.push_back({other, lock.closure[0].nar_hash, 1, {}});
+    const std::string odd = " has another size or other references than in the lock";
+    EXPECT_EQ(
+        differences(lock, made),
+        (std::vector<std::string>{"the profile is " + other.absolute() + ", the lock has " + lock.profile.absolute(),
+                                  "- " + lock.closure[0].path.absolute(),
+                                  lock.closure[1].path.absolute() + " is " + lock.closure[0].nar_hash.prefixed() +
+                                      ", the lock has " + lock.closure[1].nar_hash.prefixed(),
+                                  lock.closure[2].path.absolute() + odd, lock.closure[3].path.absolute() + odd,
+                                  "+ " + other.absolute()}));
+    EXPECT_EQ(differences(made, lock).size(), 6U);
+}
+
 TEST(Lock, RefusesWhatIsNone) {
     const std::string text = golden("lock/hello.lock");
     const auto with = [&](const std::string& from, const std::string& to) {
