@@ -18,6 +18,11 @@ Result<void> check_passthrough(std::string_view value, const std::string& doing)
     return Error(Kind::usage, doing + "'" + printable(value) + "' is none of use, ignore and error");
 }
 
+Result<void> check_build(std::string_view value, const std::string& doing) {
+    if (value == "never" || value == "here" || value == no_value) return {};
+    return Error(Kind::usage, doing + "'" + printable(value) + "' is neither never nor here");
+}
+
 Result<void> check_pattern(std::string_view value, const std::string& doing) {
     if (value.size() > max_pattern_bytes) {
         return Error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
@@ -48,6 +53,7 @@ Result<void> check_value(Option option, std::string_view value, std::string_view
         return Error(Kind::usage, doing + "nothing stands before or behind a comma: '" + printable(value) + "'");
     }
     if (text.form == Form::flag) return check_flag(value, doing);
+    if (option == Option::build) return check_build(value, doing);
     if (option == Option::passthrough) return check_passthrough(value, doing);
     if (option == Option::preserve) return check_pattern(value, doing);
     return {};

@@ -32,6 +32,7 @@ enum class Option : unsigned char {
     amd_gpu,
     lock,
     profile,
+    build,
     refresh,
     pure,
     preserve,
@@ -65,7 +66,7 @@ struct OptionText {
 };
 
 /// Indexed by Option.
-inline constexpr std::array<OptionText, 16> option_texts = {{
+inline constexpr std::array<OptionText, 17> option_texts = {{
     {"env-manifest", "FILE[,FILE...]", "run the job in the Guix environment of these manifests", Form::files,
      Role::names, true},
     {"env-packages", "SPEC[,SPEC...]",
@@ -91,6 +92,8 @@ inline constexpr std::array<OptionText, 16> option_texts = {{
      Role::names, true},
     {"env-profile", "PATH", "run the job in this Guix profile, or the one that this link names; needs no Guix",
      Form::file, Role::names, true},
+    {"env-build", "never|here", "whether packages are built that no server has; what would be is listed", Form::text,
+     Role::details, false},
     {"env-refresh", nullptr, "resolve anew what has been resolved before", Form::flag, Role::details, false},
     {"env-pure", nullptr,
      "keep none of the job's variables but those of Slurm, MPI, OpenMP and devices, and those that guix shell --pure "

@@ -50,16 +50,32 @@ Setting duration(const std::string& key, Duration& into, double most) {
             }};
 }
 
+Setting build_setting(Build& build) {
+    return {"build",
+            [&build](const toml::node& node) -> Result<void> {
+                build = SENV_TRY(parse_build(node.value<std::string>().value_or("")));
+                return {};
+            },
+            [&build] { return std::string(build == Build::here ? R"("here")" : R"("never")"); }};
+}
+
 // The keys of senv.toml, in its order.
 std::vector<Setting> settings_of(Config& config) {
     return {{"guix", [&](const toml::node& node) { return read_command(node, config); },
              [&] { return (config.guix_is_remote ? Json(config.guix) : Json(config.guix.front())).dump(); }},
+            build_setting(config.build),
             duration<std::chrono::seconds>("resolve_limit", config.time_limit, most_seconds),
             duration<std::chrono::seconds>("silence_limit", config.silence_limit, most_seconds),
             duration<std::chrono::days>("unused_days", config.unused_limit, most_days)};
 }
 
 }  // namespace
+
+Result<Build> parse_build(std::string_view text) {
+    if (text == "here") return Build::here;
+    if (text == "never") return Build::never;
+    return wants("never or here");
+}
 
 Result<Config> Config::parse(std::string_view text, const std::string& path) {
     Config config;

@@ -14,9 +14,16 @@
 
 namespace senv {
 
+/// What has no substitute: it is built by the guix-daemon that the user's Guix talks to, or it is an error.
+enum class Build : unsigned char { here, never };
+
+/// "here" or "never". Errors: usage, "want …".
+Result<Build> parse_build(std::string_view text);
+
 struct Config {
     std::vector<std::string> guix = {"guix"};  // the command in front of "build …", "time-machine …"
     bool guix_is_remote = false;               // it was given as a list
+    Build build = Build::here;
     std::chrono::milliseconds time_limit = std::chrono::minutes(60);     // for one resolution
     std::chrono::milliseconds silence_limit = std::chrono::minutes(15);  // without a byte from Guix
     std::chrono::hours unused_limit = std::chrono::hours(24 * 90);       // then a GC root and its lock go

@@ -193,7 +193,7 @@ Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, co
 }
 
 Result<StorePath> GuixSession::build(const std::string& program, const std::string& link, const Inputs& inputs,
-                                     const std::optional<std::string>& channel_file,
+                                     Build build, const std::optional<std::string>& channel_file,
                                      const std::vector<std::pair<std::string, std::string>>& names,
                                      const std::string& doing) {
     std::vector<std::string> words;
@@ -201,6 +201,10 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
     // -v3, because a build that says nothing looks like one that hangs. The profile's path is read from the link: what the
     // user's code prints cannot be taken for it.
     for (const char* word : {"build", "-v3"}) words.emplace_back(word);
+    if (build == Build::never) {
+        // Of what says that it prefers to be built where Guix runs, the daemon builds one at a time all the same.
+        for (const char* word : {"--max-jobs=0", "--no-offload"}) words.emplace_back(word);
+    }
     for (const std::string& dir : inputs.load_path) words.push_back("--load-path=" + dir);
     for (const std::string& word : {"--system=" + inputs.system, "--file=" + program, "--root=" + link}) {
         words.push_back(word);

@@ -40,8 +40,8 @@ public:
 
     /// `guix time-machine -C FILE`: makes that Guix ready and returns its profile.
     Result<std::string> prepare_channels(const SourceFile& channels, const std::string& file, const std::string& doing);
-    /// `guix build -f PROGRAM --root=LINK` (program.h): builds the profile and returns it.
-    Result<StorePath> build(const std::string& program, const std::string& link, const Inputs& inputs,
+    /// `guix build -f PROGRAM --root=LINK` (program.h): builds the profile and returns it. Build::never: the daemon makes sure.
+    Result<StorePath> build(const std::string& program, const std::string& link, const Inputs& inputs, Build build,
                             const std::optional<std::string>& channel_file,
                             const std::vector<std::pair<std::string, std::string>>& names, const std::string& doing);
     /// `guix repl -- SCRIPT`: closure, channels and version for the lock; tells the daemon about the root at `link`,

@@ -9,7 +9,7 @@ namespace senv {
 
 namespace {
 
-constexpr std::size_t max_cause = 600;
+constexpr std::size_t max_cause = 900;  // twenty names of packages
 
 bool is_digit(char c) noexcept {
     return c >= '0' && c <= '9';

@@ -10,6 +10,7 @@
 #include "cache/base/text.h"
 #include "cache/verify/digest.h"
 #include "provisioner/resolve/closed.h"
+#include "provisioner/resolve/config.h"
 #include "provisioner/scheme_data.h"
 
 namespace senv {
@@ -150,6 +151,7 @@ Result<void> Request::check() const {
     if (rebuild && lock.empty()) {
         return Error(Kind::usage, "cannot use --rebuild without --lock: it makes the environment of a lock anew");
     }
+    if (!build.empty()) SENV_TRY(parse_build(build).in("cannot use the value of " + option("build")));
     const Used whole[] = {{"lock", !lock.empty()}, {"profile", !profile.empty()}};
     const Used parts[] = {
         {"manifest", !manifests.empty()}, {"packages", !packages.empty()},      {"development", !development.empty()},
@@ -161,6 +163,7 @@ Result<void> Request::check() const {
         {"transform", !transformations.empty(), "it says how packages are changed, not which"},
         {"tune", !tune.empty(), "it says how packages are changed, not which"},
         {"amd-gpu", !amd_gpu.empty(), "it says how packages are changed, not which"},
+        {"build", !build.empty() && !rebuild, "it says what may be built, not what is wanted"},
         {"refresh", refresh, "it says when to resolve, not what"},
     };
     std::vector<std::string> used;

@@ -29,6 +29,7 @@ struct Request {
     std::string amd_gpu = {};                       // "gfx90a,gfx942"; empty: none
     std::string lock = {};                          // an environment that is there already (given.h); empty: none
     std::string profile = {};                       // the same
+    std::string build = {};                         // "here" or "never"; empty: as the site has it
     bool refresh = false;                           // do not take it from the cache
     bool rebuild = false;                           // make the lock's environment anew, and compare
     bool for_slurm = false;

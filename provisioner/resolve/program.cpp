@@ -93,6 +93,65 @@ constexpr std::string_view procedures = R"scm(
        (string=? (manifest-entry-output one) (manifest-entry-output other))))
 )scm";
 
+// guix build computes the derivation of what the program returns: of an object of our own, which lets us ask before each build.
+constexpr std::string_view planning = R"scm(
+(use-modules (guix derivations) (guix gexp) (guix grafts) (guix store) (srfi srfi-9))
+
+(define most-names 20)
+(define plan-of                       ;none before Guix 1.1
+  (module-variable (resolve-interface '(guix derivations)) 'derivation-build-plan))
+(define (local? drv)
+  (equal? "1" (assoc-ref (derivation-builder-environment-vars drv) "preferLocalBuild")))
+(define (to-build store inputs mode)
+  (if plan-of
+      (call-with-values (lambda () ((variable-ref plan-of) store inputs #:mode mode))
+        (lambda (build . _)
+          (reverse (remove local? build))))
+      '()))
+(define (listing drvs)
+  (let* ((names (delete-duplicates (map derivation-name drvs)))
+         (more (- (length names) most-names)))
+    (if (> more 0)
+        (format #f "~a and ~a more" (string-join (list-head names most-names) ", ") more)
+        (string-join names ", "))))
+(define (ask store inputs mode everything)
+  (let ((drvs (to-build store inputs mode)))
+    (cond ((null? drvs))
+          (may-build?
+           (format (current-error-port) "~a~a~%" building-mark (listing drvs)))
+          (else
+           (refuse "nothing may be built, and no server has ~a~%hint: ~a"
+                   (listing (append drvs (to-build store (everything) mode))) how-to-allow)))))
+(define (input-of thing)
+  (match thing
+    (((? derivation-path? file) . outputs)
+     (derivation-input (read-derivation-from-file file) (string-split outputs #\,)))
+    ((? derivation-path? file)
+     (derivation-input (read-derivation-from-file file)))
+    (_ #f)))
+
+(define-record-type <asked>
+  (asked content)
+  asked?
+  (content asked-content))
+(define-gexp-compiler (asked-compiler (asked <asked>) system target)
+  (define (lower store)
+    ((lower-object (asked-content asked) system #:target target) store))
+  (lambda (store)
+    (define (without-grafts)
+      (parameterize ((%graft? #f))
+        (call-with-values (lambda () (lower store))
+          (lambda (drv _) (list (derivation-input drv))))))
+    (with-build-handler
+        (lambda (continue store things mode)
+          (ask store (filter-map input-of things) mode without-grafts)
+          (continue #t))
+      (call-with-values (lambda () (lower store))
+        (lambda (drv store)
+          (ask store (list (derivation-input drv)) (build-mode normal) (const '()))
+          (values drv store))))))
+)scm";
+
 // Calls `procedure` for each of the arguments, the last one first.
 void add_calls(std::string& program, std::string_view procedure, const std::vector<std::string>& arguments) {
     for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument) {
@@ -103,7 +162,7 @@ void add_calls(std::string& program, std::string_view procedure, const std::vect
 }  // namespace
 
 std::string profile_program(const Inputs& inputs, const std::vector<std::string>& manifests,
-                            const std::vector<std::string>& files) {
+                            const std::vector<std::string>& files, const BuildPolicy& policy) {
     std::string program = "(define for-system " + scheme_string(inputs.system) + ")";
     program += beginning;
     if (inputs.transformations.empty()) {
@@ -115,6 +174,10 @@ std::string profile_program(const Inputs& inputs, const std::vector<std::string>
         program += with_transformations;
     }
     program += procedures;
+    program += "\n(define may-build? " + std::string(policy.build == Build::here ? "#t" : "#f") + ")";
+    program += "\n(define how-to-allow " + scheme_string(policy.hint) + ")";
+    program += "\n(define building-mark " + scheme_string(building_mark) + ")";
+    program += planning;
     program += R"scm(
 (define content
   (guarded
@@ -126,7 +189,7 @@ std::string profile_program(const Inputs& inputs, const std::vector<std::string>
     add_calls(program, "package-named", inputs.packages);
     add_calls(program, "manifest-in", manifests);
     return program + R"scm())))
-(profile (content (manifest (delete-duplicates content same?))) (allow-collisions? #t))
+(asked (profile (content (manifest (delete-duplicates content same?))) (allow-collisions? #t)))
 )scm";
 }
 

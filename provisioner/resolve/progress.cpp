@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "cache/base/text.h"
 #include "cache/formats/store_path.h"
 #include "provisioner/resolve/guix_output.h"
+#include "provisioner/resolve/program.h"
 
 namespace senv {
 
@@ -17,6 +19,7 @@ namespace {
 constexpr std::chrono::seconds patience(2);
 constexpr std::chrono::seconds between_rewrites(1);
 constexpr std::chrono::seconds between_lines(10);
+constexpr std::size_t max_listed = 2000;  // bytes
 
 // The name and version in the first store path of the line: "/gnu/store/HASH-hello-2.12.drv..." gives "hello-2.12".
 std::string item_in(std::string_view line) {
@@ -49,13 +52,21 @@ Progress::Progress(std::string what, Mode mode, Deadline now)
       next_(now + (mode == Mode::lines ? std::chrono::seconds(between_lines) : patience)) {}
 
 Progress::~Progress() {
-    if (shown_ && mode_ == Mode::terminal) print("\r\x1b[K");
+    clear();
+}
+
+void Progress::clear() {
+    if (std::exchange(shown_, false) && mode_ == Mode::terminal) print("\r\x1b[K");
 }
 
 void Progress::saw(std::string_view line, Deadline now) {
     if (mode_ == Mode::verbose) {
         if (!line.empty()) print(printable(without_decoration(line), 2000) + "\n");
         return;
+    }
+    if (line.starts_with(building_mark) && mode_ != Mode::silent) {
+        clear();
+        print(printable(line, max_listed) + "\n");
     }
     std::string found = activity(line);
     is_at(found.empty() ? doing_ : std::move(found), now);

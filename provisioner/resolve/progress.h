@@ -3,6 +3,8 @@
 // Shape    Nothing in the first two seconds. Then, on a terminal, one line that is rewritten every second and disappears at
 //          the end; elsewhere a line every ten seconds:
 //            senv: resolving manifest.scm with Guix … 12 s, building hello-2.12
+//          What is about to be built is listed at once, and the line stays:
+//            senv: no server has these, they are built here: hello-2.12
 //          verbose: Guix's own lines as they come, instead.
 #pragma once
 
@@ -32,6 +34,7 @@ public:
 
 private:
     void show(Deadline now);
+    void clear();
 
     std::string what_;
     Mode mode_;

@@ -50,9 +50,10 @@ enum class Sources : unsigned char { in_place, copied };
 
 class Attempt {
 public:
-    Attempt(const Inputs& inputs, const Guix& guix, const Cache& cache, const Config& config,
+    Attempt(const Inputs& inputs, BuildPolicy policy, const Guix& guix, const Cache& cache, const Config& config,
             const Environment& environment, const ResolveOptions& options, const Signals& signals)
         : inputs_(inputs),
+          policy_(std::move(policy)),
           guix_(guix),
           cache_(cache),
           config_(config),
@@ -142,11 +143,12 @@ private:
         for (const auto* handed : {&manifests, &files, &channels}) {
             for (const Handed& file : *handed) names.emplace_back(file.path, file.source->name);
         }
-        const std::string program =
-            SENV_TRY(work.write("profile.scm", profile_program(inputs_, paths_of(manifests), paths_of(files))));
+        const std::string program = SENV_TRY(
+            work.write("profile.scm", profile_program(inputs_, paths_of(manifests), paths_of(files), policy_)));
         names.emplace_back(program, "");
         const auto channel_file = channels.empty() ? std::nullopt : std::optional(channels[0].path);
-        profile_ = SENV_TRY(session.build(program, work.path() + "/root", inputs_, channel_file, names, doing));
+        profile_ =
+            SENV_TRY(session.build(program, work.path() + "/root", inputs_, policy_.build, channel_file, names, doing));
         return {};
     }
 
@@ -173,6 +175,7 @@ private:
     }
 
     const Inputs& inputs_;
+    const BuildPolicy policy_;
     const Guix& guix_;
     const Cache& cache_;
     const Config& config_;
@@ -186,6 +189,11 @@ std::optional<std::string> why_open(const Inputs& inputs, const Environment& env
     if (auto why = inputs.why_open()) return why;
     if (!value_of(environment, "GUIX_PACKAGE_PATH").empty()) return "GUIX_PACKAGE_PATH is set";
     return std::nullopt;
+}
+
+Result<BuildPolicy> policy_of(const Request& request, const Config& config) {
+    const Build build = request.build.empty() ? config.build : SENV_TRY(parse_build(request.build));
+    return BuildPolicy{build, "let it be built with " + request.option("build") + "=here"};
 }
 
 constexpr std::size_t max_differences = 20;  // lines
@@ -203,7 +211,7 @@ Result<Resolved> rebuild(const Request& request, const Config& config, const Env
     const Cache cache = SENV_TRY(Cache::open(environment).in(doing));
     const Signals signals = SENV_TRY(Signals::hold());
     cache.remove_unused(config.unused_limit);
-    Attempt attempt(inputs, guix, cache, config, environment, options, signals);
+    Attempt attempt(inputs, SENV_TRY(policy_of(request, config)), guix, cache, config, environment, options, signals);
     Phases phases;
     const Lock made = SENV_TRY(attempt.run(Sources::copied, phases));
 
@@ -258,7 +266,8 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
         if (auto found = find()) return *std::move(found);
     }
     cache.remove_unused(config.unused_limit);
-    Attempt attempt(inputs, guix.value(), cache, config, environment, options, signals);
+    Attempt attempt(inputs, SENV_TRY(policy_of(request, config)), guix.value(), cache, config, environment, options,
+                    signals);
     Phases phases;
     const Lock lock = SENV_TRY(attempt.run(open ? Sources::in_place : Sources::copied, phases));
     return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false,

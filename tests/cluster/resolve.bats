@@ -446,6 +446,61 @@ END
     error "senv: cannot rebuild 'here.lock': it names no channels: the Guix that made it was not made by guix pull" "senv: hint: make a lock with --channels"
 }
 
+# Nobody has what own.scm defines, under versions that no other test has built.
+own_version() { sed "s/(version \"1\")/(version \"$1\")/" "$BATS_TEST_DIRNAME/own.scm" | file modules/own.scm; }
+
+@test "build: never is an error that names what would be built; grafts need packages, too" {
+    a mkdir modules
+    own_version 2
+    local mark="senv: no server has these, they are built here: "
+    resolve -L modules --packages own-app --build never -C $channels_1
+    error "senv: cannot resolve packages 'own-app' with '$channels_1': nothing may be built, and no server has own-app-2, own-lib-2"$'\n' \
+        "senv: hint: let it be built with --build=here"
+    [[ $stderr != *"$mark"* ]]
+    run ! cluster root login sh -c 'ls -d /gnu/store/*-own-lib-2'
+    # What the site says is in force unless the user says something else.
+    echo 'build = "never"' | file senv.toml
+    run --separate-stderr a senv --config senv.toml resolve -L modules --packages own-lib -C $channels_1 --for-slurm
+    error "nothing may be built, and no server has own-lib-2"$'\n' "senv: hint: let it be built with --env-build=here"
+    run -0 --separate-stderr a senv --config senv.toml resolve -L modules --packages own-app --build here -C $channels_1
+    [[ $stderr == *"${mark}own-app-2, own-lib-2"* ]]
+    local built=$output
+    # What is there, and profiles, are no building.
+    resolve -L modules --packages own-app,own-lib --build never -C $channels_1
+    works
+    [[ $stderr != *"$mark"* && $output == "$(shell_profile -L modules own-app own-lib)" ]]
+    resolve -L modules --packages own-app --build never -C $channels_1
+    [[ $output == "$built" ]]
+
+    local graft=with-graft=own-lib=own-new
+    resolve -L modules --packages own-app --transform $graft --build never -C $channels_1
+    error "nothing may be built, and no server has own-new-2"$'\n'
+    resolve -L modules --packages own-app --transform $graft -C $channels_1
+    works
+    [[ $stderr == *"${mark}own-new-2"* ]]
+    run -0 a "$output/bin/own-app"
+    [[ $output == "new library" ]]
+    # A graft is made where Guix runs, in any case.
+    resolve -L modules --packages own-app,own-new --transform $graft --build never -C $channels_1
+    works
+    # To make a graft, Guix has to look into what it changes.
+    own_version 3
+    resolve -L modules --packages own-app --transform $graft --build never -C $channels_1
+    error "nothing may be built, and no server has " own-app-3 own-lib-3
+}
+
+@test "build: what is known needs none, and long lists are cut" {
+    echo '(use-modules (guix packages) (guix profiles) (senv-test packages) (srfi srfi-1))
+          (packages->manifest (map (lambda (n) (package (inherit senv-attr) (name (format #f "own-~a" n)))) (iota 23)))' | file m.scm
+    resolve -m m.scm --build never -C $channels_1
+    [[ $(grep -o 'own-[0-9]*-2' <<<"$stderr" | sort -u | wc -l) -eq 20 ]]
+    error " and 3 more"$'\n'
+    resolve --packages senv-sed,senv-zlib -C $channels_1
+    works
+    resolve --packages senv-sed,senv-zlib -C $channels_1 --build never --json
+    [[ $(jq .cached <<<"$output") == true ]]
+}
+
 @test "failure: manifest or channel file missing" {
     resolve -m none.scm -C $channels_1
     error "senv: cannot read manifest 'none.scm': No such file or directory" "senv: hint: file names are relative to"

@@ -250,6 +250,9 @@ END
 --amd-gpu x --tune y|cannot use --tune alone: it says how packages are changed, not which
 --load-path .|cannot use --load-path alone: it says where packages come from, not which
 --refresh|cannot use --refresh alone: it says when to resolve, not what
+--build never|cannot use --build alone: it says what may be built, not what is wanted
+-m m.scm --build always --for-slurm|cannot use the value of --env-build: want never or here
+--lock x --build here|cannot use --lock together with --build: --lock names a whole environment
 --rebuild|cannot use --rebuild without --lock: it makes the environment of a lock anew
 -m m.scm --rebuild|cannot use --rebuild without --lock
 --lock x --rebuild -m m.scm|cannot use --lock together with --manifest

@@ -24,6 +24,7 @@ TEST(CheckValue, TakesWhatAFileOrAPackageMayBeCalled) {
     EXPECT_THAT(check(Option::preserve, "^(LD_|MY).*$"), IsOk());
     EXPECT_THAT(check(Option::preserve, std::string(1000, 'x')), IsOk());
     for (const char* value : {"yes", "1", "none"}) EXPECT_THAT(check(Option::pure, value), IsOk());
+    for (const char* value : {"never", "here", "none"}) EXPECT_THAT(check(Option::build, value), IsOk());
     for (const char* value : {"use", "ignore", "error", "none"}) EXPECT_THAT(check(Option::passthrough, value), IsOk());
 }
 
@@ -51,6 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"TwoCommas", Option::load_path, "a,,b", "nothing stands before or behind a comma"},
                     Bad{"NoFlag", Option::pure, "maybe", "'maybe' is neither yes nor none"},
                     Bad{"NoWay", Option::passthrough, "Use", "'Use' is none of use, ignore and error"},
+                    Bad{"NoPlace", Option::build, "always", "'always' is neither never nor here"},
                     Bad{"OpenParenthesis", Option::preserve, "^(LD_", "'^(LD_' is no regular expression: Unmatched ("},
                     Bad{"LongPattern", Option::preserve, std::string(1001, 'x'),
                         "it has 1001 bytes, the limit is 1000"}),

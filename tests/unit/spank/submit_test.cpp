@@ -80,6 +80,7 @@ TEST_F(Submit, AsksSenvWithEveryOption) {
     value(Option::amd_gpu) = "gfx90a,gfx942";
     value(Option::lock) = "job.lock";
     value(Option::profile) = "profile";
+    value(Option::build) = "never";
     value(Option::refresh) = "yes";
     value(Option::pure) = "yes";
     value(Option::preserve) = "^X";
@@ -89,9 +90,9 @@ TEST_F(Submit, AsksSenvWithEveryOption) {
               "resolve\n--for-slurm\n--manifest=/home/u/m.scm\n--manifest=/n.scm\n--development=hello\n"
               "--development=gcc\n--file=/home/u/a,b.scm\n--expression=(f \"x,y\")\n--load-path=/home/u/lib\n"
               "--load-path=/lib\n--transform=with-input=openmpi=mpich\n--tune=skylake\n--amd-gpu=gfx90a,gfx942\n"
-              "--lock=/home/u/job.lock\n--profile=/home/u/profile\n--refresh\n"
+              "--lock=/home/u/job.lock\n--profile=/home/u/profile\n--build=never\n--refresh\n"
               "--source=command-line:--env-manifest,--env-development,--env-file,--env-expression,--env-load-path,"
-              "--env-transform,--env-tune,--env-amd-gpu,--env-lock,--env-profile,--env-refresh\n");
+              "--env-transform,--env-tune,--env-amd-gpu,--env-lock,--env-profile,--env-build,--env-refresh\n");
 }
 
 TEST_F(Submit, ForgetsTheRequestOnceItIsResolved) {

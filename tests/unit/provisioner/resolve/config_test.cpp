@@ -24,14 +24,18 @@ TEST(ResolveConfig, WithoutAFileHasDefaults) {
     EXPECT_EQ(config.value().silence_limit, std::chrono::minutes(15));
     EXPECT_EQ(config.value().unused_limit, std::chrono::hours(24 * 90));
     EXPECT_FALSE(config.value().guix_is_remote);
+    EXPECT_EQ(config.value().build, Build::here);
 }
 
 TEST(ResolveConfig, ReadsEachKey) {
-    const auto config =
-        parse("guix = [\"ssh\", \"head\", \"guix\"]\nresolve_limit = 60\nsilence_limit = 0.5\nunused_days = 2\n");
+    const auto config = parse(
+        "guix = [\"ssh\", \"head\", \"guix\"]\nbuild = \"never\"\nresolve_limit = 60\nsilence_limit = 0.5\nunused_days "
+        "= 2\n");
     ASSERT_THAT(config, IsOk());
     EXPECT_EQ(config.value().guix, (std::vector<std::string>{"ssh", "head", "guix"}));
     EXPECT_TRUE(config.value().guix_is_remote);
+    EXPECT_EQ(config.value().build, Build::never);
+    EXPECT_EQ(parse("build = \"here\"").value().build, Build::here);
     EXPECT_EQ(config.value().time_limit, std::chrono::minutes(1));
     EXPECT_EQ(config.value().silence_limit, std::chrono::milliseconds(500));
     EXPECT_EQ(config.value().unused_limit, std::chrono::hours(48));
@@ -41,13 +45,16 @@ TEST(ResolveConfig, ReadsEachKey) {
 TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
     EXPECT_THAT(parse("\nguiks = 1"), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: unknown key 'guiks'"));
     EXPECT_THAT(parse("[resolve]\nlimit = 1"), FailsWith(Kind::usage, "unknown key 'resolve'"));
-    EXPECT_EQ(parse("guiks = 1").error().hint(), "the keys are guix, resolve_limit, silence_limit, unused_days");
+    EXPECT_EQ(parse("guiks = 1").error().hint(), "the keys are guix, build, resolve_limit, silence_limit, unused_days");
     for (const char* text : {"guix = \"\"", "guix = []", "guix = [1]", "guix = [\"\"]", "guix = 1"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a command")) << text;
     }
     for (const char* text : {"resolve_limit = 0", "resolve_limit = \"1\"", "silence_limit = -1", "unused_days = nan",
                              "unused_days = 1e9", "unused_days = true"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a number above 0")) << text;
+    }
+    for (const char* text : {"build = \"Never\"", "build = false"}) {
+        EXPECT_THAT(parse(text), FailsWith(Kind::usage, "line 1: build: want never or here")) << text;
     }
     EXPECT_THAT(parse("a = 1\nb ="), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: "));
 }
@@ -56,13 +63,15 @@ TEST(ResolveConfig, ShowsWhatIsInForce) {
     const auto defaults = Config::in_force("", "senv.toml");
     ASSERT_THAT(defaults, IsOk());
     EXPECT_EQ(*defaults, (std::vector<InForce>{{"guix", "\"guix\"", {}},
+                                               {"build", "\"here\"", {}},
                                                {"resolve_limit", "3600", {}},
                                                {"silence_limit", "900", {}},
                                                {"unused_days", "90", {}}}));
-    const auto given =
-        Config::in_force("unused_days = 0.5\n\nsilence_limit = 2.0\nguix = [\"ssh\", \"a b\"]", "senv.toml");
+    const auto given = Config::in_force(
+        "unused_days = 0.5\n\nsilence_limit = 2.0\nguix = [\"ssh\", \"a b\"]\nbuild = \"never\"", "senv.toml");
     ASSERT_THAT(given, IsOk());
     EXPECT_EQ(*given, (std::vector<InForce>{{"guix", R"(["ssh","a b"])", 4},
+                                            {"build", "\"never\"", 5},
                                             {"resolve_limit", "3600", {}},
                                             {"silence_limit", "2", 3},
                                             {"unused_days", "0.5", 1}}));

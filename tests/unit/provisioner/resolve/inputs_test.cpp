@@ -72,6 +72,7 @@ TEST_F(ResolveInputs, KeyTellsEverythingApart) {
         with([](Request& r) { r.tune = "x"; }),
         with([](Request& r) { r.amd_gpu = "x"; }),
     };
+    EXPECT_EQ(with([](Request& r) { r.build = "never"; }), keys[0]);  // what is known has been built
     for (std::size_t i = 0; i < std::size(others); ++i) {
         for (std::size_t k = 0; k < i; ++k) EXPECT_NE(others[i], others[k]) << i << " " << k;
     }
@@ -200,9 +201,12 @@ TEST(ResolveRequest, RebuildsALock) {
     EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --packages"));
     request.packages.clear();
     request.load_path = {"d"};
+    request.build = "never";
     EXPECT_THAT(request.check(), IsOk());
     request.rebuild = false;
     EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --load-path"));
+    request.load_path.clear();
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --lock together with --build"));
 }
 
 TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
@@ -228,6 +232,11 @@ TEST(ResolveRequest, SaysWhatDoesNotGoTogether) {
     request.refresh = true;
     EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-refresh alone"));
     request.refresh = false;
+    request.build = "here";
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use --env-build alone: it says what may be built"));
+    request.build = "Here";
+    EXPECT_THAT(request.check(), FailsWith(Kind::usage, "cannot use the value of --env-build: want never or here"));
+    request.build.clear();
     request.tune = "skylake";
     EXPECT_THAT(request.check(),
                 FailsWith(Kind::usage, "cannot use --env-tune alone: it says how packages are changed"));

@@ -21,7 +21,7 @@ protected:
     // The calls in it, in order: (name "argument"). "output" is a parameter.
     std::vector<std::string> calls(const std::vector<std::string>& manifests = {},
                                    const std::vector<std::string>& files = {}) const {
-        const auto data = read_scheme(profile_program(inputs, manifests, files));
+        const auto data = read_scheme(profile_program(inputs, manifests, files, {}));
         EXPECT_THAT(data, IsOk());
         std::vector<std::string> found;
         if (data) add_calls(data.value(), found);
@@ -53,10 +53,19 @@ TEST_F(ProfileProgram, GoesThroughWhatItGetsBackwards) {
 // The module for them is not in every Guix.
 TEST_F(ProfileProgram, LoadsTransformationsOnlyWhenThereAreSome) {
     inputs.packages = {"a"};
-    EXPECT_EQ(profile_program(inputs, {}, {}).find("(guix transformations)"), std::string::npos);
+    EXPECT_EQ(profile_program(inputs, {}, {}, {}).find("(guix transformations)"), std::string::npos);
     inputs.transformations = {odd};
-    EXPECT_NE(profile_program(inputs, {}, {}).find("(guix transformations)"), std::string::npos);
+    EXPECT_NE(profile_program(inputs, {}, {}, {}).find("(guix transformations)"), std::string::npos);
     EXPECT_EQ(calls().front(), "list " + odd);
+}
+
+TEST_F(ProfileProgram, KnowsWhetherItMayBuild) {
+    const auto has = [&](const BuildPolicy& policy, const std::string& text) {
+        return profile_program(inputs, {}, {}, policy).find(text) != std::string::npos;
+    };
+    EXPECT_TRUE(has({}, "(define may-build? #t)"));
+    EXPECT_TRUE(has({Build::never, "say \"here\""}, "(define may-build? #f)"));
+    EXPECT_TRUE(has({Build::never, "say \"here\""}, R"((define how-to-allow "say \"here\""))"));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "provisioner/resolve/program.h"
+
 namespace senv {
 namespace {
 
@@ -50,6 +52,27 @@ TEST(Progress, ElsewhereIsALineEveryTenSeconds) {
 TEST(Progress, VerboseIsWhatGuixPrints) {
     EXPECT_EQ(seen(Progress::Mode::verbose, 25s),
               "substituting /gnu/store/vlxnikrrc50r0sc4k3w6lams5z43z4sg-hello-2.12...\n");
+}
+
+TEST(Progress, ListsAtOnceWhatIsBuilt) {
+    const Deadline begin{};
+    std::string line(building_mark);
+    line += "hello-2.12, gcc-14";
+    const auto seen = [&](Progress::Mode mode) {
+        testing::internal::CaptureStderr();
+        {
+            Progress progress("x", mode, begin);
+            progress.saw("", begin + 2s);
+            progress.saw(line + "\x1b", begin + 2s);
+            progress.saw("", begin + 3s);
+        }
+        return testing::internal::GetCapturedStderr();
+    };
+    EXPECT_EQ(seen(Progress::Mode::silent), "");
+    EXPECT_EQ(seen(Progress::Mode::verbose), line + "\n");
+    EXPECT_EQ(seen(Progress::Mode::lines), line + "\\x1b\n");
+    EXPECT_EQ(seen(Progress::Mode::terminal),
+              "\r\x1b[Ksenv: x … 2 s\r\x1b[K" + line + "\\x1b\n\r\x1b[Ksenv: x … 3 s\r\x1b[K");
 }
 
 TEST(Progress, SaysHowFarItIs) {
