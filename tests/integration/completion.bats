@@ -24,7 +24,7 @@ completes() {    # WANTED-IN-ONE-LINE WORD…
 
 # options COMMAND…: the names that --help shows, sorted.
 options() {
-    "$@" --help | sed -nE 's/^ +((-[a-zA-Z],)?-{1,2}[a-z-]+).*/\1/p' | tr , '\n' | sort
+    "$@" --help | sed -nE 's/^ +((-[a-zA-Z],)?-{1,2}[a-z-]+(,--[a-z-]+)*).*/\1/p' | tr , '\n' | sort
 }
 
 @test "completion bash: every command, and of each the options that --help shows" {
