@@ -232,6 +232,22 @@ JOB
     [[ $output != *" --channels"* ]]
 }
 
+@test "--env-build=never: what would have to be built is said, and there is no job; with here it is built, and runs" {
+    local own=(--env-load-path=modules --env-packages=own-app --env-channels=channels.scm)
+    alice mkdir -p modules
+    put "$BATS_TEST_DIRNAME/own.scm" modules/own.scm
+    run -1 --separate-stderr alice sbatch --parsable "${own[@]}" --env-build=never --wrap true
+    [[ -z $output ]]
+    output=$stderr
+    says "nothing may be built, and no server has own-app-1, own-lib-1"$'\n' "senv: hint: let it be built with --env-build=here"
+    run -0 --separate-stderr alice srun "${own[@]}" --env-build=here own-app
+    [[ $output == "library 1" && $stderr == *"senv: no server has these, they are built here: own-app-1, own-lib-1"* ]]
+    run -1 alice srun --env-build=never true
+    says "cannot use --env-build alone"
+    run -1 alice srun "${hello[@]}" --env-build=always true
+    says "'always' is neither never nor here"
+}
+
 @test "an array is resolved once; sbatch reads its script from stdin; --parsable prints nothing else" {
     local starts
     count_guix_starts
