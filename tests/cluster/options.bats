@@ -244,7 +244,7 @@ JOB
     [[ $output == "library 1" && $stderr == *"senv: no server has these, they are built here: own-app-1, own-lib-1"* ]]
     run -1 alice srun --env-build=never true
     says "cannot use --env-build alone"
-    run -1 alice srun "${hello[@]}" --env-build=always true
+    run -255 alice srun "${hello[@]}" --env-build=always true    # Slurm's status for a value that is refused
     says "'always' is neither never nor here"
 }
 
