@@ -1,7 +1,6 @@
 #include "spank/node.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -11,6 +10,7 @@
 #include <array>
 #include <thread>
 
+#include "cache/base/memory.h"
 #include "cache/base/text.h"
 #include "provisioner/command.h"
 #include "provisioner/environment.h"
@@ -144,7 +144,7 @@ void NodeStep::prepare() {
     if (requested_) log_start(asked);
     // Slurm zeroes 256 KiB for each variable that is set. Left on the heap, these pages are copied in every task, which is
     // forked now and writes to them first of all.
-    if (requested_) ::malloc_trim(0);
+    if (requested_) give_memory_back();
 }
 
 Result<void> NodeStep::prepare_or_fail() {

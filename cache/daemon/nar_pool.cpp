@@ -1,9 +1,8 @@
 #include "cache/daemon/nar_pool.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 
+#include "cache/base/memory.h"
 #include "cache/base/threads.h"
 
 namespace senv {
@@ -76,7 +75,7 @@ void NarPool::work(const std::stop_token& stop) {
         const auto may_begin = [&] { return largest() != waiting_.end(); };
         if (!changed_.wait_for(lock, stop, quiet_time, may_begin) && !stop.stop_requested()) {
             lock.unlock();
-            ::malloc_trim(0);
+            give_memory_back();
             lock.lock();
             changed_.wait(lock, stop, may_begin);
         }

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include "cache/base/memory.h"
 #include "cache/fetch/channel.h"
 #include "cache/fetch/confine.h"
 #include "cache/fetch/ring.h"
@@ -103,7 +104,7 @@ private:
         const auto has_next = [&] { return next_.has_value(); };
         if (!changed_.wait_for(lock, quiet_time, has_next)) {
             lock.unlock();
-            ::malloc_trim(0);
+            give_memory_back();
             lock.lock();
             changed_.wait(lock, has_next);
         }
