@@ -84,6 +84,16 @@ void for_each_entry(const std::string& dir, F use) {
 
 }  // namespace
 
+std::string guix_state(const Environment& environment) {
+    std::string state = value_of(environment, "GUIX_STATE_DIRECTORY");
+    return state.empty() ? "/var/guix" : state;
+}
+
+std::string guix_roots(const Environment& environment) {
+    const std::string user = user_name(environment);
+    return user.empty() ? "" : guix_state(environment) + "/profiles/per-user/" + user + "/senv";
+}
+
 WorkFolder::~WorkFolder() {
     if (path_.empty()) return;
     std::error_code ignored;
@@ -120,11 +130,7 @@ Result<Cache> Cache::open(const Environment& environment) {
     if (const fs::path real = fs::canonical(cache.dir_, error); !error) cache.dir_ = real.string();
     cache.compiled_ = base + "/guile/ccache";
 
-    std::string state = value_of(environment, "GUIX_STATE_DIRECTORY");
-    if (state.empty()) state = "/var/guix";
-    if (const std::string user = user_name(environment); !user.empty()) {
-        cache.guix_roots_ = state + "/profiles/per-user/" + user + "/senv";
-    }
+    cache.guix_roots_ = guix_roots(environment);
     return cache;
 }
 

@@ -26,6 +26,11 @@
 
 namespace senv {
 
+/// Where Guix has its state on this host.
+std::string guix_state(const Environment& environment);
+/// Guix's own folder for the GC roots that senv makes for this user; empty when he has no name. It may not exist.
+std::string guix_roots(const Environment& environment);
+
 /// A folder for one run of Guix. Removed with all it holds, and with the copies that Guile compiled of it.
 class WorkFolder {
 public:

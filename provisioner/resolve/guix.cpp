@@ -32,18 +32,6 @@ bool is_program(const std::string& path) {
     return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
-// Where execvp(3) would find it; empty when nowhere.
-std::string find_program(const std::string& name, const std::string& path) {
-    if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string();
-    for (const std::string_view dir : split(path, ':')) {
-        // An empty entry is the current directory, which no command should come from by accident.
-        if (!dir.starts_with('/')) continue;
-        std::string candidate = std::string(dir) + "/" + name;
-        if (is_program(candidate)) return candidate;
-    }
-    return {};
-}
-
 std::string real_path(const std::string& path) {
     std::error_code error;
     const fs::path real = fs::canonical(path, error);
@@ -67,6 +55,17 @@ std::string ending(int status) {
 }
 
 }  // namespace
+
+std::string find_program(const std::string& name, const std::string& path) {
+    if (name.find('/') != std::string::npos) return is_program(name) ? name : std::string();
+    for (const std::string_view dir : split(path, ':')) {
+        // An empty entry is the current directory, which no command should come from by accident.
+        if (!dir.starts_with('/')) continue;
+        std::string candidate = std::string(dir) + "/" + name;
+        if (is_program(candidate)) return candidate;
+    }
+    return {};
+}
 
 Result<Guix> Guix::find(const Config& config, const Environment& environment) {
     Guix guix;

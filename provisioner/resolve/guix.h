@@ -18,6 +18,9 @@
 
 namespace senv {
 
+/// Where execvp(3) would find the command `name`, given PATH; empty when nowhere.
+std::string find_program(const std::string& name, const std::string& path);
+
 /// The command that answers for the user.
 struct Guix {
     std::vector<std::string> command;  // the first word has a slash
