@@ -28,6 +28,7 @@ void add_export_command(CLI::App& app, Action& action);
 void add_show_command(CLI::App& app, Action& action);
 void add_diff_command(CLI::App& app, Action& action);
 void add_config_command(CLI::App& app, const GlobalOptions& global, Action& action);
+void add_doctor_command(CLI::App& app, const GlobalOptions& global, Action& action);
 void add_completion_command(CLI::App& app, Action& action);
 
 }  // namespace senv

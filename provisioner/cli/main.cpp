@@ -30,6 +30,7 @@ senv::Result<int> run(int argc, char** argv) {
         "  senv show environment.lock                       its packages, size, variables and channels\n"
         "  senv export environment.lock /srv/senv-cache     its items, for nodes that reach no server\n"
         "  senv run -m manifest.scm -- COMMAND              a command in it, on this host\n"
+        "  senv doctor                                      is senv installed as it should be, seen from here?\n"
         "  srun --env-manifest=manifest.scm COMMAND         the same environment in a job\n\n"
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense.\n"
         "senv diff: 0 the same, 1 different, 2 trouble.");
@@ -43,6 +44,7 @@ senv::Result<int> run(int argc, char** argv) {
     senv::add_show_command(app, action);
     senv::add_diff_command(app, action);
     senv::add_config_command(app, global, action);
+    senv::add_doctor_command(app, global, action);
     senv::add_node_commands(app, action);
     senv::add_completion_command(app, action);
     try {

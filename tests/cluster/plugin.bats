@@ -405,3 +405,28 @@ batch() {    # SHELL ARGUMENT…: a script for both nodes, to begin on n1; $outp
     assert_nothing_left
     assert_stores_are_sound
 }
+
+# --- senv doctor
+
+@test "senv doctor: all is well on the login host and on a node; what is broken is named, and what to do" {
+    run -0 --separate-stderr alice senv doctor --json
+    [[ -z $stderr && $(jq -c '[.submit_host, .compute_node]' <<<"$output") == '[true,false]' ]]
+    [[ -z $(jq -r '.checks[] | select(.state == "warning" or .state == "problem")' <<<"$output") ]]
+    run -0 --separate-stderr cluster as alice n1 senv doctor --json
+    [[ -z $stderr && $(jq -c '[.submit_host, .compute_node]' <<<"$output") == '[false,true]' ]]
+    [[ -z $(jq -r '.checks[] | select(.state == "warning" or .state == "problem")' <<<"$output") ]]
+    [[ $(jq '[.checks[] | select(.state == "ok")] | length' <<<"$output") -eq 12 ]]
+    says '"http://10.77.0.1:8080 can be reached at 10.77.0.1:8080"'
+
+    lacking=login
+    cluster root login mv $plugstack/senv.conf $plugstack/senv.away
+    run -1 alice senv doctor
+    says $'\nplugstack     problem   no line of /etc/slurm/plugstack.conf, or of what it includes, names spank_senv.so\n' \
+        "hint: copy senv's plugstack.conf to plugstack.conf.d/senv.conf"
+    cluster root login mv $plugstack/senv.away $plugstack/senv.conf
+    lacking=''
+    cluster service n1 senvd stop
+    run -1 cluster as alice n1 senv doctor
+    says $'\nsenvd         problem   cannot reach senvd at \'/run/senv/senvd.sock\'' "hint: start it: systemctl enable --now senvd"
+    cluster service n1 senvd start
+}

@@ -20,7 +20,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock run export show diff config status list gc pin unpin verify fetch completion /etc/senv/senv.toml \
+    says resolve lock run export show diff config status list gc pin unpin verify fetch doctor completion /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose --lock -p,--profile --rebuild --json --for-slurm --source -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
@@ -33,6 +33,8 @@ helps() {
     says FROM TO "senv diff paper.lock today.lock" "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2"
     helps --senvd-config --json -- senv config
     says /etc/senv/senvd.toml "senv config"
+    helps --senvd-config --json -- senv doctor
+    says "Exit status: 0 there is no problem, perhaps warnings; 1 there is one."
     helps --socket --json -- senv status
     says /run/senv/senvd.sock
     helps --socket --json -- senv list
