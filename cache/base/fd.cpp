@@ -2,10 +2,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
+
+#include "cache/base/text.h"
 
 namespace senv {
 
@@ -14,6 +17,17 @@ namespace {
 struct DirCloser {
     void operator()(DIR* dir) const noexcept { ::closedir(dir); }
 };
+
+// Who writes into a named pipe is started at about the same time as who reads it.
+constexpr int writer_patience_ms = 2000;
+
+// O_NONBLOCK: to open a named pipe that nobody writes into would take for ever.
+constexpr int small_file_flags = O_RDONLY | O_NOCTTY | O_NONBLOCK;
+
+bool has_input(int fd, int limit_ms) noexcept {
+    struct pollfd one = {fd, POLLIN, 0};
+    return ::poll(&one, 1, limit_ms) != 0;
+}
 
 }  // namespace
 
@@ -25,13 +39,13 @@ void Fd::reset() noexcept {
 
 Result<Fd> open_file(const std::string& path, int flags, mode_t mode) {
     const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
-    if (fd < 0) return Error::sys(errno, "cannot open '" + path + "'");
+    if (fd < 0) return Error::sys(errno, "cannot open '" + printable(path) + "'");
     return Fd(fd);
 }
 
 Result<Fd> open_at(const Fd& dir, const std::string& name, int flags, mode_t mode) {
     const int fd = ::openat(dir.get(), name.c_str(), flags | O_CLOEXEC, mode);
-    if (fd < 0) return Error::sys(errno, "cannot open '" + name + "'");
+    if (fd < 0) return Error::sys(errno, "cannot open '" + printable(name) + "'");
     return Fd(fd);
 }
 
@@ -52,30 +66,44 @@ Result<void> write_all(int fd, std::string_view text) {
 }
 
 Result<std::string> read_to_end(int fd, std::size_t limit, std::string_view shown) {
+    const std::string doing = "cannot read '" + printable(shown) + "'";
     std::string text;
     char buffer[16384];
+    bool has_waited = false;
+    bool is_alone = false;
     for (;;) {
         const ssize_t n = ::read(fd, buffer, sizeof buffer);
         if (n < 0) {
             if (errno == EINTR) continue;
-            return Error::sys(errno, "cannot read '" + std::string(shown) + "'");
+            if (errno != EAGAIN) return Error::sys(errno, doing);
+            is_alone = false;
+            has_input(fd, -1);
+            continue;
+        }
+        if (n == 0 && text.empty() && !has_waited) {
+            // Nothing in it, or a named pipe that nobody has opened for writing yet, which has no end to be found either.
+            has_waited = true;
+            is_alone = !has_input(fd, writer_patience_ms);
+            continue;
+        }
+        if (n == 0 && text.empty() && is_alone) {
+            return Error(Kind::io, doing + ": nobody writes into this named pipe");
         }
         if (n == 0) return text;
         if (text.size() + static_cast<std::size_t>(n) > limit) {
-            return Error(Kind::corrupt, "cannot read '" + std::string(shown) + "': it has more than " +
-                                            std::to_string(limit) + " bytes");
+            return Error(Kind::corrupt, doing + ": it has more than " + std::to_string(limit) + " bytes");
         }
         text.append(buffer, static_cast<std::size_t>(n));
     }
 }
 
 Result<std::string> read_small_file(const std::string& path, std::size_t limit) {
-    const Fd fd = SENV_TRY(open_file(path, O_RDONLY | O_NOCTTY));
+    const Fd fd = SENV_TRY(open_file(path, small_file_flags));
     return read_to_end(fd.get(), limit, path);
 }
 
 Result<std::string> read_small_file(const Fd& dir, const std::string& name, std::size_t limit) {
-    const Fd fd = SENV_TRY(open_at(dir, name, O_RDONLY | O_NOCTTY));
+    const Fd fd = SENV_TRY(open_at(dir, name, small_file_flags));
     return read_to_end(fd.get(), limit, name);
 }
 

@@ -53,7 +53,8 @@ Result<Fd> open_at(const Fd& dir, const std::string& name, int flags, mode_t mod
 Result<void> write_all(int fd, std::span<const std::byte> bytes);
 Result<void> write_all(int fd, std::string_view text);
 
-/// The whole of a small file; an error when it has more than `limit` bytes.
+/// The whole of a small file; an error when it has more than `limit` bytes, or is a named pipe that nobody has opened for
+/// writing within two seconds.
 Result<std::string> read_small_file(const std::string& path, std::size_t limit);
 Result<std::string> read_small_file(const Fd& dir, const std::string& name, std::size_t limit);
 /// The rest of an open descriptor (file or pipe) up to its end; an error over `limit` bytes. `shown` names it in errors.
