@@ -10,9 +10,14 @@ namespace senv {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // ordered_json compares each key of an object with all before it
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int lock_version = 1;
+
+// More than any lock has, and little enough that what it takes to read them is no danger.
+constexpr std::size_t max_depth = 16;
+constexpr std::size_t max_values = 2'000'000;
 
 // One field of an object, of the type that is wanted.
 class Object {
@@ -111,14 +116,60 @@ Result<void> read_lists(const Object& object, Lock& lock) {
     return {};
 }
 
+// What the text of a JSON value is made of, told without keeping any of it; up to where it has too much of something.
+struct Shape {
+    std::size_t depth = 0;
+    std::size_t values = 1;
+    std::size_t keys = 0;
+};
+
+Shape shape_of(std::string_view text) {
+    Shape shape;
+    std::size_t depth = 0;
+    bool is_in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (is_in_string && c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            is_in_string = !is_in_string;
+        } else if (!is_in_string) {
+            if (c == '{' || c == '[') shape.depth = std::max(shape.depth, ++depth);
+            if ((c == '}' || c == ']') && depth > 0) --depth;
+            if (c == ',' || c == '{' || c == '[') ++shape.values;
+            if (c == ':') ++shape.keys;
+        }
+        if (shape.depth > max_depth || shape.values > max_values) break;
+    }
+    return shape;
+}
+
+// No deeper than the text, which has been checked.
+std::size_t keys_in(const Json& json) {
+    std::size_t keys = json.is_object() ? json.size() : 0;
+    for (const Json& inside : json) {
+        if (inside.is_structured()) keys += keys_in(inside);
+    }
+    return keys;
+}
+
 Result<Json> parse_json(std::string_view text) {
+    const Shape shape = shape_of(text);
+    if (shape.depth > max_depth) {
+        return Error(Kind::corrupt, "it has more than " + std::to_string(max_depth) + " levels inside each other");
+    }
+    if (shape.values > max_values) {
+        return Error(Kind::corrupt, "it has more than " + std::to_string(max_values) + " values");
+    }
     Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (json.is_discarded()) return Error(Kind::corrupt, "it is not JSON, or not all of it");
+    // Other programs may take the other one.
+    if (keys_in(json) != shape.keys) return Error(Kind::corrupt, "a key stands twice in one of its objects");
     return json;
 }
 
-Json json_of(const LockedChannel& channel) {
-    Json introduction;
+OrderedJson json_of(const LockedChannel& channel) {
+    OrderedJson introduction;
     if (channel.introduction) {
         introduction = {{"commit", channel.introduction->commit}, {"signer", channel.introduction->signer}};
     }
@@ -129,8 +180,8 @@ Json json_of(const LockedChannel& channel) {
             {"introduction", std::move(introduction)}};
 }
 
-Json json_of(const LockedItem& item) {
-    Json references = Json::array();
+OrderedJson json_of(const LockedItem& item) {
+    OrderedJson references = OrderedJson::array();
     for (const StorePath& reference : item.references) references.push_back(reference.absolute());
     return {{"path", item.path.absolute()},
             {"hash", item.nar_hash.prefixed()},
@@ -139,8 +190,8 @@ Json json_of(const LockedItem& item) {
 }
 
 template <class T>
-Json json_of(const std::vector<T>& list) {
-    Json all = Json::array();
+OrderedJson json_of(const std::vector<T>& list) {
+    OrderedJson all = OrderedJson::array();
     for (const T& item : list) all.push_back(json_of(item));
     return all;
 }
@@ -173,22 +224,22 @@ Result<Lock> Lock::read(std::string_view text) {
 }
 
 std::string Lock::write() const {
-    const Json json = {{"senv-lock", lock_version},
-                       {"system", system},
-                       {"profile", profile.absolute()},
-                       {"manifests", manifests},
-                       {"packages", packages},
-                       {"development", development},
-                       {"files", files},
-                       {"expressions", expressions},
-                       {"load-path", load_path},
-                       {"transformations", transformations},
-                       {"channel-file", channel_file ? Json(*channel_file) : Json()},
-                       {"channels", json_of(channels)},
-                       {"guix", {{"version", guix_version}}},
-                       {"closure", json_of(closure)}};
+    const OrderedJson json = {{"senv-lock", lock_version},
+                              {"system", system},
+                              {"profile", profile.absolute()},
+                              {"manifests", manifests},
+                              {"packages", packages},
+                              {"development", development},
+                              {"files", files},
+                              {"expressions", expressions},
+                              {"load-path", load_path},
+                              {"transformations", transformations},
+                              {"channel-file", channel_file ? OrderedJson(*channel_file) : OrderedJson()},
+                              {"channels", json_of(channels)},
+                              {"guix", {{"version", guix_version}}},
+                              {"closure", json_of(closure)}};
     // Manifests in another encoding than UTF-8 are Guix's business; here a byte that is none becomes U+FFFD.
-    return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return json.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 std::vector<std::string> differences(const Lock& recorded, const Lock& made) {
