@@ -20,7 +20,7 @@ constexpr const char* what_to_name = "name a file that `senv lock` wrote, a prof
 Result<Lock> read_lock(const std::string& file) {
     auto text = read_small_file(file, max_lock_bytes);
     if (!text) return std::move(text).error().hint(what_to_name);
-    auto lock = Lock::read(*text).in("cannot use the lock '" + file + "'");
+    auto lock = Lock::read(*text).in("cannot use the lock '" + printable(file) + "'");
     if (!lock) return std::move(lock).error().hint(what_to_name);
     return lock;
 }

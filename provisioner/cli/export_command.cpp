@@ -55,9 +55,8 @@ Result<Exported> export_with_progress(const Lock& lock, const SigningKey& key, c
 }
 
 Result<int> export_command(const Options& options) {
-    const std::string text =
-        SENV_TRY(read_small_file(options.lock, max_lock_bytes).in("cannot read the lock '" + options.lock + "'"));
-    const Lock lock = SENV_TRY(Lock::read(text).in("cannot use the lock '" + options.lock + "'"));
+    const std::string text = SENV_TRY(read_small_file(options.lock, max_lock_bytes));
+    const Lock lock = SENV_TRY(Lock::read(text).in("cannot use the lock '" + printable(options.lock) + "'"));
     const SigningKey key = SENV_TRY(read_key(options.key));
     SENV_TRY(init_signatures());
     const Exported done = SENV_TRY(export_with_progress(lock, key, options));

@@ -1,9 +1,11 @@
 // main.cpp: the edge of the command `senv`. The only place that prints errors and decides the exit status.
 #include <unistd.h>
 
+#include <cctype>
 #include <csignal>
 #include <cstdio>
 
+#include "cache/base/text.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/cli/node_commands.h"
 
@@ -16,6 +18,21 @@ int complain(const senv::Error& error) {
     std::fprintf(stderr, "senv: %s\n", error.what().c_str());
     if (!error.hint().empty()) std::fprintf(stderr, "senv: hint: %s\n", error.hint().c_str());
     return error.kind() == senv::Kind::usage ? exit_usage : exit_failed;
+}
+
+senv::Error not_understood(const CLI::App& app, const std::string& cause) {
+    const char* hint = "see `senv --help` and `senv COMMAND --help`";
+    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty()) {
+        return senv::Error(senv::Kind::usage,
+                           "cannot use '" + senv::printable(words[0]) + "': there is no such command")
+            .hint(hint);
+    }
+    std::string text = senv::printable(cause);
+    // The parser's own sentences begin as such do, others with an option or the name of a value.
+    if (text.size() > 1 && (text[1] == ' ' || std::islower(static_cast<unsigned char>(text[1])) != 0)) {
+        text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+    }
+    return senv::Error(senv::Kind::usage, "cannot use this command line: " + text).hint(hint);
 }
 
 senv::Result<int> run(int argc, char** argv) {
@@ -52,7 +69,7 @@ senv::Result<int> run(int argc, char** argv) {
     } catch (const CLI::Success& wanted) {  // --help, --version
         return app.exit(wanted);
     } catch (const CLI::ParseError& mistake) {
-        return senv::Error(senv::Kind::usage, mistake.what()).hint("see `senv --help` and `senv COMMAND --help`");
+        return not_understood(app, mistake.what());
     }
     return action();
 }

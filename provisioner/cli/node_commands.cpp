@@ -232,7 +232,7 @@ private:
 /// A store path as it is, or what a file written by `senv lock` says.
 Result<std::string> profile_of(const std::string& path_or_lock) {
     if (path_or_lock.starts_with("/gnu/store/")) return path_or_lock;
-    const std::string doing = "cannot use the lock '" + path_or_lock + "'";
+    const std::string doing = "cannot use the lock '" + printable(path_or_lock) + "'";
     const auto text = read_small_file(path_or_lock, max_lock_bytes);
     if (!text) {
         return Error(text.error()).hint("give a profile in /gnu/store, or a file that `senv lock` wrote");

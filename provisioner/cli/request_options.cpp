@@ -33,13 +33,11 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
         ->allow_extra_args(false);
     command.add_option("--packages", options.request.packages, "Packages: NAME, NAME@VERSION or NAME:OUTPUT")
         ->type_name("SPEC[,SPEC]")
-        ->delimiter(',')
         ->allow_extra_args(false);
     command
         .add_option("-D,--development", options.request.development,
                     "The development inputs of these packages, as guix shell -D PACKAGE")
         ->type_name("SPEC[,SPEC]")
-        ->delimiter(',')
         ->allow_extra_args(false);
     command.add_option("-f,--file", options.request.files, "A file that evaluates to a package or a list of packages")
         ->type_name("FILE")

@@ -222,6 +222,10 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
     }
     std::array<char, 4096> buffer{};
     const ssize_t n = ::readlink(link.c_str(), buffer.data(), buffer.size());
+    if (n < 0 && errno == ENOENT) {
+        return Error(Kind::missing, doing + ": Guix ended early, as if all were well, and built nothing")
+            .hint("a call of `exit` in a manifest or a file does that");
+    }
     if (n < 0) return Error::sys(errno, doing + ": cannot read Guix's GC root '" + link + "'");
     return StorePath::parse_absolute(std::string_view(buffer.data(), static_cast<std::size_t>(n))).in(doing);
 }

@@ -59,6 +59,17 @@ Result<void> check_number(const std::vector<std::string>& list, std::size_t most
     return Error(Kind::usage, "cannot use more than " + std::to_string(most) + " " + what);
 }
 
+Result<std::vector<std::string>> specifications_in(const std::vector<std::string>& texts) {
+    std::vector<std::string> all;
+    for (const std::string& text : texts) {
+        for (const std::string_view one : split(text, ',')) {
+            all.push_back(SENV_TRY(checked_specification(std::string(one))));
+        }
+    }
+    SENV_TRY(check_number(all, max_packages, "packages"));
+    return all;
+}
+
 Result<std::string> checked_transformation(const std::string& word) {
     const auto name = word.substr(0, word.find('='));
     const bool named = !name.empty() && name[0] != '-' && std::ranges::all_of(name, [](char c) {
@@ -102,12 +113,10 @@ Result<std::string> checked_folder(const std::string& name) {
 Result<Inputs> inputs_without_files(const Request& request, const std::string& system) {
     SENV_TRY(check_number(request.expressions, max_programs, "expressions"));
     SENV_TRY(check_number(request.load_path, max_programs, "folders with modules"));
-    SENV_TRY(check_number(request.packages, max_packages, "packages"));
-    SENV_TRY(check_number(request.development, max_packages, "packages"));
     Inputs inputs;
     inputs.system = system;
-    for (const std::string& p : request.packages) inputs.packages.push_back(SENV_TRY(checked_specification(p)));
-    for (const std::string& p : request.development) inputs.development.push_back(SENV_TRY(checked_specification(p)));
+    inputs.packages = SENV_TRY(specifications_in(request.packages));
+    inputs.development = SENV_TRY(specifications_in(request.development));
     for (const std::string& e : request.expressions) inputs.expressions.push_back(SENV_TRY(checked_expression(e)));
     for (const std::string& dir : request.load_path) inputs.load_path.push_back(SENV_TRY(checked_folder(dir)));
     inputs.transformations = SENV_TRY(words_of(request));

@@ -18,9 +18,9 @@ namespace senv {
 /// What the command line asks for.
 struct Request {
     std::vector<std::string> manifests;
-    std::vector<std::string> packages;
+    std::vector<std::string> packages;          // specifications, also several with commas between them
     std::string channels;                       // empty: none
-    std::vector<std::string> development = {};  // packages
+    std::vector<std::string> development = {};  // the same
     std::vector<std::string> files = {};
     std::vector<std::string> expressions = {};
     std::vector<std::string> load_path = {};        // folders

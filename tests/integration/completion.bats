@@ -86,5 +86,5 @@ zsh_types() {
 
 @test "completion: of other shells there is none" {
     run -2 senv completion fish
-    says "senv: SHELL: fish not in {bash,zsh}"
+    says "senv: cannot use this command line: SHELL: fish not in {bash,zsh}"
 }

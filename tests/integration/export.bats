@@ -84,7 +84,7 @@ on_terminal() {
 @test "what cannot be exported is said, with what to do" {
     lock_closure
     run -1 export_cache "$root/nowhere" "$root/exported"
-    says "senv: cannot read the lock '$root/nowhere': " "No such file or directory"
+    says "senv: cannot open '$root/nowhere': No such file or directory"
     echo '{}' >"$root/empty"
     run -1 export_cache "$root/empty" "$root/exported"
     says "senv: cannot use the lock '$root/empty': "
