@@ -41,7 +41,8 @@ Result<void> check_value(Option option, std::string_view value, std::string_view
     if (value.size() >= max_option_bytes) {
         Error error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
                                      std::to_string(max_option_bytes - 1));
-        if (text.role != Role::names) return error;
+        const bool is_file = text.form == Form::file || text.form == Form::files;
+        if (text.role != Role::names || is_file) return error;
         return std::move(error).hint("put the packages into a manifest file and give its name");
     }
     const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; };

@@ -19,6 +19,7 @@ SlurmHost host;
 Given given;
 std::optional<NodeStep> node_step;
 bool has_environment = false;
+std::optional<std::string> first_component;
 
 /// Before there is a job: srun, sbatch or salloc ends here, also where plugstack.conf says `optional`.
 template <class F>
@@ -73,7 +74,7 @@ Result<void> submit(int count, char** words) {
         case Outcome::environment: has_environment = true; break;
         case Outcome::refused: std::exit(EXIT_FAILURE);
     }
-    return {};
+    return agree_with_first(host, first_component);
 }
 
 void prepare(int count, char** words) {

@@ -108,8 +108,7 @@ std::string SlurmHost::command() const {
 void SlurmHost::set_command(const std::string& command) {
     const auto words = arguments();
     if (words.empty()) return;
-    command_ = command;
-    words[0] = command_.data();
+    words[0] = commands_.emplace_back(command).data();
 }
 
 Result<Step> SlurmHost::step() const {

@@ -1,6 +1,7 @@
 // slurm_host.h: Host by Slurm's own means. slurm_host.cpp and edge.h are the only files that include <slurm/…>.
 #pragma once
 
+#include <list>
 #include <span>
 
 #include "spank/host.h"
@@ -41,7 +42,7 @@ private:
     std::span<char*> arguments() const;
 
     struct spank_handle* handle_ = nullptr;
-    std::string command_;  // what set_command() put into Slurm's array
+    std::list<std::string> commands_;  // what set_command() put into arrays of Slurm, which last as long as srun
 };
 
 }  // namespace senv

@@ -312,6 +312,19 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     return Outcome::environment;
 }
 
+Result<void> agree_with_first(const Host& host, std::optional<std::string>& first) {
+    std::string entered;
+    if (const auto text = host.own_variable(resolution_variable)) {
+        Resolution resolution = SENV_TRY(Resolution::parse(*text));
+        resolution.source = "any";
+        entered = resolution.encode();
+    }
+    if (!first) first = entered;
+    if (entered == *first) return {};
+    return Error(Kind::usage, "cannot give the components of a heterogeneous job different environments")
+        .hint("give all --env options to the first component: they count for all");
+}
+
 void mark_command(Host& host) {
     if (loudness(host) == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.

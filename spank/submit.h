@@ -60,7 +60,11 @@ enum class Outcome : unsigned char { plain, environment, refused };
 /// init_post_opt: resolves what was asked for, or takes over what the job has.
 Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given);
 
-/// local_user_init of srun: marks the command.
+/// After each component of a heterogeneous job ("srun A : B"), which come one after another in one process: usage, unless it
+/// enters what the first one does, which is kept in `first`. Slurm hands the variables of one to the steps of all.
+Result<void> agree_with_first(const Host& host, std::optional<std::string>& first);
+
+/// local_user_init of srun, for each component: marks the command.
 void mark_command(Host& host);
 
 }  // namespace senv

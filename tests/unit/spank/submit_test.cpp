@@ -394,6 +394,24 @@ TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
     EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
 }
 
+TEST_F(Submit, ComponentsOfAHeterogeneousJobEnterTheSame) {
+    std::optional<std::string> first;
+    senv_answers();
+    value(Option::packages) = "hello";
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+    value(Option::refresh) = "yes";  // another source, the same environment
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+    value(Option::pure) = "yes";
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(agree_with_first(host_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
+    host_.own.clear();
+    EXPECT_THAT(agree_with_first(host_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
+    first.reset();
+    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+}
+
 TEST_F(Submit, SallocKeepsThePathOfItsShell) {
     senv_answers();
     value(Option::packages) = "hello";
