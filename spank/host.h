@@ -65,6 +65,8 @@ public:
     /// In a prolog: job and uid only.
     virtual Result<Step> prolog_job() const = 0;
     virtual Environment job_environment() const = 0;
+    /// One variable of it, found without copying the others: what a task does is done as often as there are tasks.
+    virtual std::optional<std::string> job_variable(std::string_view name) const = 0;
     /// Before the tasks are forked for all of them, in a task for that one.
     virtual Result<void> change(const Change& change) = 0;
     virtual std::string node_name() const = 0;

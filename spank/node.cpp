@@ -149,7 +149,7 @@ void NodeStep::prepare() {
 
 Result<void> NodeStep::prepare_or_fail() {
     is_marked_ = take_mark_off(host_);
-    requested_ = host_.job_environment().contains(resolution_variable);
+    requested_ = host_.job_variable(resolution_variable).has_value();
     step_ = SENV_TRY(host_.step());
     if (step_.kind == StepKind::external) {
         requested_ = false;
@@ -271,10 +271,8 @@ Result<void> NodeStep::apply(const wire::Plan& plan) {
 // in slurmstepd after this, gives up on them after this time.
 Result<void> NodeStep::make_room_for_pmix() {
     const auto needed = settings_->fetch_limit + pmix_margin;
-    const Environment job = host_.job_environment();
-    const auto found = job.find(pmix_timeout);
-    if (found != job.end()) {
-        const auto set = parse_decimal(found->second);
+    if (const auto given = host_.job_variable(pmix_timeout)) {
+        const auto set = parse_decimal(*given);
         if (set && *set >= static_cast<std::uint64_t>(needed.count())) return {};
     }
     return host_.change({pmix_timeout, std::to_string(needed.count())});
@@ -316,11 +314,10 @@ void NodeStep::start() {
 
 // Slurm would say "execve(): NAME: No such file or directory", from every task.
 void NodeStep::check_command() {
+    if (!is_marked_) return;
     const auto command = host_.command();
-    const Environment job = host_.job_environment();
-    const auto found = job.find("PATH");
-    const std::string path = found == job.end() ? "" : found->second;
-    if (!is_marked_ || can_be_found(command, path)) return;
+    const auto path = host_.job_variable("PATH").value_or("");
+    if (can_be_found(command, path)) return;
     // A TaskProlog may change PATH. So many tasks must not ask slurmctld about it at once.
     if (has_task_prolog_ || siblings_->agree([this] { return host_.site_has_task_prolog(); })) return;
     const WaitingName name;

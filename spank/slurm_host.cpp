@@ -132,10 +132,23 @@ Result<Step> SlurmHost::prolog_job() const {
     return job;
 }
 
-Environment SlurmHost::job_environment() const {
+char** SlurmHost::job_strings() const {
     char** strings = nullptr;
-    if (spank_get_item(handle_, S_JOB_ENV, &strings) != ESPANK_SUCCESS) return {};
-    return environment_from(strings);
+    return spank_get_item(handle_, S_JOB_ENV, &strings) == ESPANK_SUCCESS ? strings : nullptr;
+}
+
+Environment SlurmHost::job_environment() const {
+    return environment_from(job_strings());
+}
+
+std::optional<std::string> SlurmHost::job_variable(std::string_view name) const {
+    for (char** one = job_strings(); one != nullptr && *one != nullptr; ++one) {
+        const std::string_view text = *one;
+        if (text.starts_with(name) && text.substr(name.size()).starts_with('=')) {
+            return std::string(text.substr(name.size() + 1));
+        }
+    }
+    return std::nullopt;
 }
 
 Result<void> SlurmHost::change(const Change& change) {

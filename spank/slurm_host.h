@@ -29,6 +29,7 @@ public:
     Result<Step> step() const override;
     Result<Step> prolog_job() const override;
     Environment job_environment() const override;
+    std::optional<std::string> job_variable(std::string_view name) const override;
     Result<void> change(const Change& change) override;
     std::string node_name() const override;
     bool site_has_task_prolog() const override;
@@ -40,6 +41,7 @@ public:
 
 private:
     std::span<char*> arguments() const;
+    char** job_strings() const;  // "NAME=VALUE" each, nullptr after the last; nullptr where Slurm has none
 
     struct spank_handle* handle_ = nullptr;
     std::list<std::string> commands_;  // what set_command() put into arrays of Slurm, which last as long as srun

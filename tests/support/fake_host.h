@@ -45,6 +45,10 @@ public:
     Result<Step> step() const override { return step_is; }
     Result<Step> prolog_job() const override { return step_is; }
     Environment job_environment() const override { return job; }
+    std::optional<std::string> job_variable(std::string_view name) const override {
+        const auto found = job.find(std::string(name));
+        return found == job.end() ? std::nullopt : std::optional(found->second);
+    }
     Result<void> change(const Change& change) override {
         if (change.value) {
             job[change.name] = *change.value;
