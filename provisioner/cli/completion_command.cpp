@@ -199,7 +199,8 @@ void add_completion_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("completion", "Print what a shell needs to complete commands and options");
     command->add_option("SHELL", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
     command->footer(
-        "It is installed with senv; where it is not, or for one user only:\n"
+        "It is installed with senv. Where it is not, or for one user only, write it where the shell looks.\n\n"
+        "Examples:\n"
         "  senv completion bash >~/.local/share/bash-completion/completions/senv\n"
         "  senv completion zsh >~/.zfunc/_senv     a folder of $fpath");
     command->callback([&app, &action, shell] {

@@ -77,7 +77,8 @@ void add_config_command(CLI::App& app, const GlobalOptions& global, Action& acti
         "that\n"
         "senv or senvd would refuse is refused here. senvd reads its file when it starts, so a running one may have "
         "older\n"
-        "values. Examples:\n"
+        "values.\n\n"
+        "Examples:\n"
         "  senv config\n"
         "  senv --config new.toml config --senvd-config new-senvd.toml     before they are installed");
     command->callback(

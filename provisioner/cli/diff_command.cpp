@@ -150,7 +150,8 @@ void add_diff_command(CLI::App& app, Action& action) {
     command->footer(
         "Starts no Guix. Packages are compared where both profiles are in /gnu/store or in the store of this node's "
         "senvd;\n"
-        "else, of two locks, the items that the profiles refer to. Channels are compared of two locks. Examples:\n"
+        "else, of two locks, the items that the profiles refer to. Channels are compared of two locks.\n\n"
+        "Examples:\n"
         "  senv diff paper.lock today.lock\n"
         "  senv diff ~/.guix-profile-41-link ~/.guix-profile-42-link\n\n"
         "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2 it could not be told, or the command line "

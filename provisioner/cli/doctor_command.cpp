@@ -71,7 +71,10 @@ void add_doctor_command(CLI::App& app, const GlobalOptions& global, Action& acti
     command->footer(
         "A line for each part: ok, warning, problem, or \"not here\" for what belongs to other hosts; and what to do.\n"
         "Run it as a user on a submit host, and on a compute node. It changes nothing, and takes half a minute at "
-        "most.\n"
+        "most.\n\n"
+        "Examples:\n"
+        "  senv doctor\n"
+        "  senv doctor --json | jq -r '.checks[] | select(.state == \"problem\")'\n\n"
         "Exit status: 0 there is no problem, perhaps warnings; 1 there is one.");
     command->callback(
         [&global, &action, options] { action = [&global, options] { return doctor_command(*options, global); }; });

@@ -96,7 +96,8 @@ void add_export_command(CLI::App& app, Action& action) {
     command->footer(
         "Runs on a host with Guix, as who may read the key. The folder can be on a file system that the nodes mount\n"
         "(in senvd.toml: origins = [\"file:///FOLDER\"]) or be served by any web server. Nodes use it when the key's\n"
-        "public half is in their list of authorised keys. Example:\n"
+        "public half is in their list of authorised keys.\n\n"
+        "Examples:\n"
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
         "  sudo senv export environment.lock /srv/senv-cache");
     command->callback([&action, options] { action = [options] { return export_command(*options); }; });

@@ -376,11 +376,22 @@ void add_node_commands(CLI::App& app, Action& action) {
     const auto options = std::make_shared<Options>();
     CLI::App* show = add(app, "status", "What senvd on this node has, holds and fetches", options, &status, action);
     show->add_flag("--json", options->json, "Print senvd's answer as it is");
+    show->footer(
+        "Examples:\n"
+        "  senv status\n"
+        "  senv status --json | jq '.leases[] | .job'");
 
     CLI::App* collect =
         add(app, "gc", "Remove environments that no job uses (for root and admin_group)", options, &gc, action);
     collect->add_flag("--dry-run", options->dry_run, "Only say what would be removed");
     collect->add_flag("--json", options->json, "Print senvd's answer as it is");
+    collect->footer(
+        "What jobs hold, what is pinned and what was used a moment ago stays. senvd removes by itself what was not "
+        "used\n"
+        "for longest when its disk fills up.\n\n"
+        "Examples:\n"
+        "  senv gc --dry-run\n"
+        "  senv gc");
 
     for (const bool undo : {false, true}) {
         CLI::App* change = undo ? add(app, "unpin", "Let a pinned profile be removed again (for root and admin_group)",
@@ -391,10 +402,19 @@ void add_node_commands(CLI::App& app, Action& action) {
                                       options, &pin, action);
         change->add_option("PROFILE", options->profile, "/gnu/store/…-profile")->required();
         change->add_flag("--json", options->json, "Print senvd's answer as it is");
+        change->footer(
+            "Examples:\n"
+            "  senv fetch environment.lock\n"
+            "  senv pin $(jq -r .profile environment.lock)\n"
+            "  senv unpin $(jq -r .profile environment.lock)");
     }
 
     CLI::App* all = add(app, "list", "The profiles on this node, with their sizes and uses", options, &list, action);
     all->add_flag("--json", options->json, "Print all of them as one JSON object");
+    all->footer(
+        "Examples:\n"
+        "  senv list\n"
+        "  senv list --json | jq -r '.profiles[] | select(.pinned) | .profile'");
 
     CLI::App* check = add(app, "verify",
                           "Compare what is on this node with what was signed, and repair it (for root and "
@@ -405,12 +425,21 @@ void add_node_commands(CLI::App& app, Action& action) {
         "Only these profiles or items and what they need: /gnu/store/…, or a file that `senv lock` wrote");
     check->add_flag("-q,--quiet", options->quiet, "Show no progress");
     check->add_flag("--json", options->json, "Print senvd's answer as it is");
-    check->footer("Exit status: 0 all is whole, 1 something is damaged and could not be repaired.");
+    check->footer(
+        "Examples:\n"
+        "  senv verify\n"
+        "  senv verify environment.lock\n\n"
+        "Exit status: 0 all is whole, 1 something is damaged and could not be repaired.");
 
     CLI::App* warm = add(app, "fetch", "Bring a profile and all it needs to this node", options, &fetch, action);
     warm->add_option("PROFILE", options->profile, "/gnu/store/…-profile, or a file that `senv lock` wrote")->required();
     warm->add_flag("-q,--quiet", options->quiet, "Show no progress");
     warm->add_flag("--json", options->json, "Print profile, was_complete and seconds as JSON");
+    warm->footer(
+        "It may be removed again when no job uses it and space is needed; `senv pin` keeps it.\n\n"
+        "Examples:\n"
+        "  senv fetch environment.lock\n"
+        "  senv fetch $(senv resolve -m manifest.scm -C channels.scm)");
 }
 
 }  // namespace senv

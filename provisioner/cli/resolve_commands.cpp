@@ -102,7 +102,8 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     lock->footer(
         "A lock holds what is needed to have the same bits again: the texts of manifests, files and channels.\n"
         "Of folders with modules, and of files that any of them names, it holds nothing. Options mean what\n"
-        "they mean to `senv resolve`. Examples:\n"
+        "they mean to `senv resolve`.\n\n"
+        "Examples:\n"
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
         "  senv lock --packages openmpi --tune skylake -C channels.scm >tuned.lock");
     lock->callback([&global, &action, options, lock] {

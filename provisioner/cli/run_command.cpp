@@ -136,7 +136,8 @@ void add_run_command(CLI::App& app, const GlobalOptions& global, Action& action)
     run->footer(
         "The environment is what a job gets with the same options. Where it is not in /gnu/store, the senvd of this\n"
         "host brings it, and it is mounted in a namespace of the command's own. Exit status: that of COMMAND; 127\n"
-        "when it is not found, 126 when it cannot be executed; 1 and 2 as for all of senv. Examples:\n"
+        "when it is not found, 126 when it cannot be executed; 1 and 2 as for all of senv.\n\n"
+        "Examples:\n"
         "  senv run -m manifest.scm -C channels.scm -- gmx --version\n"
         "  senv run --lock environment.lock --pure -- python3 script.py\n"
         "  senv run --packages hello -- hello");

@@ -137,7 +137,8 @@ void add_show_command(CLI::App& app, Action& action) {
     command->footer(
         "Starts no Guix. A lock says what the environment takes and which channels made it; packages and variables "
         "are\n"
-        "read from the profile, which must be in /gnu/store or in the store of this node's senvd. Examples:\n"
+        "read from the profile, which must be in /gnu/store or in the store of this node's senvd.\n\n"
+        "Examples:\n"
         "  senv show environment.lock\n"
         "  senv show ~/.guix-profile\n"
         "  senv show --json $GUIX_ENVIRONMENT     in a job");

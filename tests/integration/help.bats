@@ -51,6 +51,25 @@ helps() {
     says SHELL bash zsh
 }
 
+@test "manual pages: one for each command, with the options and examples that --help shows" {
+    local man=$build/packaging/man command option
+    # page FILE: its text, without what roff adds.
+    page() { sed 's/\\f[BIR]//g; s/\\\([-,/ ]\)/\1/g' "$man/$1"; }
+    [[ $(page man1/senv.1) == *"GNU Guix environments for Slurm jobs"* ]]
+    for command in $(senv --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+        run -0 page "man1/senv-$command.1"
+        says "senv-$command - $(senv "$command" --help | head -n 1)" '$ senv '
+        for option in $(senv "$command" --help | grep -oE '^ +(-[a-zA-Z],)?-{1,2}[a-z-]+' | tr , '\n'); do
+            [[ $output == *$'\n'"$option"* || $output == *", $option"* ]] || { echo "$command: $option"; return 1; }
+        done
+    done
+    [[ -n $option ]]
+    run -0 page man8/senvd.8
+    says --config SIGHUP
+    run -0 page man7/senv-options.7
+    says "senv-options - Guix environments in srun, sbatch and salloc" --env-manifest= --env-passthrough SLURM_ENV_MANIFEST
+}
+
 @test "senvd --help names every option and signal" {
     helps --config --version -- senvd
     says /etc/senv/senvd.toml SIGTERM SIGHUP \
