@@ -156,14 +156,14 @@ bool survives_pure(std::string_view name) {
 }
 
 // `purify`: else only what makes binaries load other people's libraries is removed.
-void remove_from(Environment& job, bool purify, const wire::Plan& plan, const NamePattern* preserve) {
+void remove_from(Environment& job, bool purify, const wire::Plan& plan, const std::optional<NamePattern>& preserve) {
     const auto is_planned = [&](const std::string& name) {
         return std::ranges::any_of(plan.variables, [&](const auto& variable) { return variable.name == name; });
     };
     std::erase_if(job, [&](const auto& entry) {
         const std::string& name = entry.first;
         const bool goes = is_library_variable(name) ? !is_planned(name) : purify && !survives_pure(name);
-        return goes && !(preserve != nullptr && preserve->matches(name));
+        return goes && !(preserve && preserve->matches(name));
     });
 }
 
@@ -223,6 +223,12 @@ Result<NamePattern> NamePattern::compile(const std::string& text) {
 
 bool NamePattern::matches(const std::string& name) const {
     return ::regexec(compiled_.get(), name.c_str(), 0, nullptr, 0) == 0;
+}
+
+Result<Manner> Manner::make(bool pure, std::string slurm_commands, const std::string& preserve) {
+    Manner manner{pure, std::move(slurm_commands), std::nullopt};
+    if (!preserve.empty()) manner.preserve = SENV_TRY(NamePattern::compile(preserve));
+    return manner;
 }
 
 std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner) {

@@ -66,7 +66,10 @@ private:
 struct Manner {
     bool pure = false;
     std::string slurm_commands;  // pure: the folder at the end of PATH, without colons and blanks; empty: none
-    const NamePattern* preserve = nullptr;  // null: nothing
+    std::optional<NamePattern> preserve;
+
+    /// `preserve`: a pattern; empty: none. Errors as NamePattern::compile().
+    static Result<Manner> make(bool pure, std::string slurm_commands, const std::string& preserve);
 };
 
 /// What to change so that the job with environment `job` is in the plan's profile.

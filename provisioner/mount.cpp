@@ -56,6 +56,10 @@ Result<Fd> open_target(const StoreMount& mount) {
               " on this node (installing senv does)");
 }
 
+// Clear of the numbers that scripts use, and below 64: above, the kernel has to make room in the table, which in a process
+// with threads takes it 15 ms.
+constexpr int lease_floor = 60;
+
 // In a user namespace the kernel refuses a remount that drops a flag of the mount below: those flags are repeated.
 unsigned long locked_flags(const struct statvfs& status) {
     unsigned long flags = 0;
@@ -124,6 +128,12 @@ Result<void> join_namespace(const Fd& mount_namespace) {
         return Error::sys(errno, "cannot join the mount namespace of the step's first task");
     }
     return {};
+}
+
+Result<Fd> inheritable(const Fd& lease) {
+    Fd copy(::fcntl(lease.get(), F_DUPFD, lease_floor));
+    if (!copy) return Error::sys(errno, "cannot keep the lease of the environment");
+    return copy;
 }
 
 }  // namespace senv

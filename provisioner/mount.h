@@ -32,4 +32,8 @@ Result<Fd> enter_new_namespace(const StoreMount& mount);
 /// Moves the calling process into a namespace made by enter_new_namespace() in a sibling.
 Result<void> join_namespace(const Fd& mount_namespace);
 
+/// A copy of a lease's descriptor that whatever this process starts inherits, and keeps the environment on the node by it.
+/// Errors: of fcntl(2).
+Result<Fd> inheritable(const Fd& lease);
+
 }  // namespace senv

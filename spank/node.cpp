@@ -1,6 +1,5 @@
 #include "spank/node.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -32,9 +31,6 @@ constexpr auto look_up = 200ms;  // how often a waiting task looks whether it st
 constexpr auto hearing = 1s;     // what srun gets to show a message: it drops what is under way when the step is ended
 constexpr auto turn = 3s;  // what a node leaves the ones before it to end the step first: `hearing`, and Slurm's way
 constexpr std::uint32_t max_turns = 4;
-// The lease's descriptor stays clear of the numbers that scripts use, and below 64: above, the kernel has to make room in
-// the table, which in a process with threads takes it 15 ms.
-constexpr int lease_floor = 60;
 // When a node says what its tasks wait for, and how often: the first node of a step; the others, where it takes long.
 struct Words {
     std::chrono::seconds first;
@@ -70,13 +66,6 @@ Result<uid_t> uid_of(const std::string& user) {
     if (err != 0) return Error::sys(err, "cannot look up the user '" + user + "'");
     return Error(Kind::missing, "cannot look up the user '" + user + "': there is none on this node")
         .hint("ask the administrator to create senvd's user on this node (installing senv does)");
-}
-
-// Descriptors that tasks inherit and close nothing of: see lease_floor.
-Result<Fd> inheritable(const Fd& fd) {
-    Fd copy(::fcntl(fd.get(), F_DUPFD, lease_floor));
-    if (!copy) return Error::sys(errno, "cannot keep the lease of the environment");
-    return copy;
 }
 
 std::string shown(const std::vector<ChannelCommit>& channels) {
@@ -260,9 +249,8 @@ Result<void> NodeStep::accept(wire::Plan plan) {
 
 Result<void> NodeStep::apply(const wire::Plan& plan) {
     const auto& [pure, preserve] = resolution_->keeping;
-    std::optional<NamePattern> pattern;
-    if (!preserve.empty()) pattern = SENV_TRY(NamePattern::compile(preserve).in("cannot use --env-preserve"));
-    const Manner manner{pure, settings_->slurm_commands, pattern ? &*pattern : nullptr};
+    const auto manner =
+        SENV_TRY(Manner::make(pure, settings_->slurm_commands, preserve).in("cannot use --env-preserve"));
     for (const auto& change : changes_to_enter(plan, host_.job_environment(), manner)) SENV_TRY(host_.change(change));
     return {};
 }

@@ -3,11 +3,11 @@
 
 #include <cctype>
 #include <csignal>
-#include <cstdio>
 
 #include "cache/base/text.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/cli/node_commands.h"
+#include "provisioner/cli/output.h"
 
 namespace {
 
@@ -15,8 +15,8 @@ constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
 int complain(const senv::Error& error) {
-    std::fprintf(stderr, "senv: %s\n", error.what().c_str());
-    if (!error.hint().empty()) std::fprintf(stderr, "senv: hint: %s\n", error.hint().c_str());
+    senv::say(error.what());
+    if (!error.hint().empty()) senv::say("hint: " + error.hint());
     return error.kind() == senv::Kind::usage ? exit_usage : exit_failed;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "cache/base/fd.h"
 
@@ -11,6 +12,10 @@ namespace senv {
 Result<int> print(const std::string& text) {
     SENV_TRY(write_all(STDOUT_FILENO, text).in("cannot write the result"));
     return 0;
+}
+
+void say(const std::string& text) {
+    std::fprintf(stderr, "senv: %s\n", text.c_str());
 }
 
 std::string count(std::uint64_t number, const std::string& thing) {

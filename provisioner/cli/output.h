@@ -14,6 +14,9 @@ namespace senv {
 /// Writes it to stdout; then the exit status is 0.
 Result<int> print(const std::string& text);
 
+/// A line for the user, on stderr, with "senv: " in front.
+void say(const std::string& text);
+
 /// "1 item", "2 items".
 std::string count(std::uint64_t number, const std::string& thing);
 

@@ -3,17 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
+#include "provisioner/cli/output.h"
 #include "provisioner/environment.h"
 
 namespace senv {
 
 namespace {
-
-void print_line(const std::string& text) {
-    std::fprintf(stderr, "senv: %s\n", text.c_str());
-}
 
 // A value that is empty is a variable that the user forgot to set: never "not given".
 Result<void> check_values(const CLI::App& command, const Request& request) {
@@ -86,9 +82,9 @@ Result<Resolved> resolve_request(const CLI::App& command, const RequestOptions& 
     how.want = want;
     how.progress = options.quiet ? Progress::Mode::silent : progress_mode(options.verbose);
     how.say = [&](const std::string& text) {
-        if (options.verbose) print_line(text);
+        if (options.verbose) say(text);
     };
-    how.warn = [](const std::string& text) { print_line("warning: " + text); };
+    how.warn = [](const std::string& text) { say("warning: " + text); };
     return resolve(options.request, config, environment_from(environ), how);
 }
 

@@ -1,9 +1,7 @@
 // run_command.cpp: `senv run`: a command in an environment on this host, without Slurm and without privileges.
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 
@@ -11,6 +9,7 @@
 #include "cache/wire/client.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/cli/node_commands.h"
+#include "provisioner/cli/output.h"
 #include "provisioner/cli/request_options.h"
 #include "provisioner/command.h"
 #include "provisioner/environment.h"
@@ -23,7 +22,6 @@ namespace {
 
 constexpr int status_not_found = 127;  // as shells and guix shell have it
 constexpr int status_not_run = 126;
-constexpr int lease_floor = 60;        // clear of the numbers that scripts use
 constexpr uid_t unmapped_uid = 65534;  // of Linux: whose owner a user namespace does not know
 
 struct Options : RequestOptions {
@@ -32,10 +30,6 @@ struct Options : RequestOptions {
     std::string preserve;
     std::vector<std::string> words;
 };
-
-void say(const std::string& text) {
-    std::fprintf(stderr, "senv: %s\n", text.c_str());
-}
 
 bool exists(const std::string& path) {
     struct stat info {};
@@ -64,19 +58,13 @@ Result<wire::Plan> make_visible(const Options& options, const StorePath& profile
     OnNode node = SENV_TRY(bring_here(options.socket, profile, options.quiet));
     SENV_TRY(mount_store(node));
     // Left open: the command and all that it starts keep the environment on the node.
-    if (::fcntl(node.lease.get(), F_DUPFD, lease_floor) < 0) {
-        return Error::sys(errno, "cannot keep the lease of the environment");
-    }
+    SENV_TRY(inheritable(node.lease)).release();
     return std::move(node.plan);
 }
 
 Result<void> enter(const Options& options, const wire::Plan& plan) {
-    std::optional<NamePattern> preserved;
-    if (!options.preserve.empty()) {
-        preserved = SENV_TRY(NamePattern::compile(options.preserve).in("cannot use --preserve"));
-    }
-    const Manner manner{options.pure, exists(default_slurm_commands) ? default_slurm_commands : "",
-                        preserved ? &*preserved : nullptr};
+    const std::string commands = exists(default_slurm_commands) ? default_slurm_commands : "";
+    const auto manner = SENV_TRY(Manner::make(options.pure, commands, options.preserve).in("cannot use --preserve"));
     for (const auto& [name, value] : changes_to_enter(plan, environment_from(environ), manner)) {
         if (value) {
             ::setenv(name.c_str(), value->c_str(), 1);

@@ -34,7 +34,7 @@ Environment carried_out(Environment job, const std::vector<Change>& changes) {
 Environment entered(const wire::Plan& plan, const Environment& job, const Manner& manner = {}) {
     return carried_out(job, changes_to_enter(plan, job, manner));
 }
-const Manner pure = {true, "/opt/slurm-commands", nullptr};
+const Manner pure = {true, "/opt/slurm-commands", std::nullopt};
 
 Environment left(const Environment& job) {
     return carried_out(job, changes_to_leave(job));
@@ -270,18 +270,17 @@ TEST(ChangesToLeave, APureProfileGiveADefaultPath) {
 // --- preserve
 
 TEST(ChangesToEnter, PreserveWhatMatches) {
-    const auto pattern = NamePattern::compile("^LD_L|INPUT").value();
     const Environment job = {
         {"PATH", "/usr/bin"}, {"LD_LIBRARY_PATH", "/l"}, {"LD_PRELOAD", "/p"}, {"MY_INPUT_1", "d"}};
-    const Environment plain = entered(plan_for(profile), job, {false, "", &pattern});
+    const Environment plain = entered(plan_for(profile), job, Manner::make(false, "", "^LD_L|INPUT").value());
     EXPECT_EQ(plain.at("LD_LIBRARY_PATH"), "/l");
     EXPECT_FALSE(plain.contains("LD_PRELOAD"));
-    const Environment both = entered(plan_for(profile), job, {true, "/s", &pattern});
+    const Environment both = entered(plan_for(profile), job, Manner::make(true, "/s", "^LD_L|INPUT").value());
     EXPECT_EQ(both.at("LD_LIBRARY_PATH"), "/l");
     EXPECT_EQ(both.at("MY_INPUT_1"), "d");
     EXPECT_FALSE(both.contains("LD_PRELOAD"));
-    const auto all = NamePattern::compile("").value();
-    EXPECT_EQ(entered(plan_for(profile), job, {true, "/s", &all}).at("PATH"), profile + "/bin:" + profile + "/sbin:/s");
+    EXPECT_EQ(entered(plan_for(profile), job, Manner::make(true, "/s", ".").value()).at("PATH"),
+              profile + "/bin:" + profile + "/sbin:/s");
 }
 
 TEST(NamePattern, IsPosixExtendedAndMatchesAnywhere) {
