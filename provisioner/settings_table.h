@@ -1,6 +1,6 @@
 // settings_table.h: the keys of a file of settings: one table says how each is read and what is in force.
 //
-// Shape    TOML, without tables. A key that is not in the table is an error.
+// Shape    TOML. A key that is not in the table is an error; of one that is a table itself its setting reads all.
 // Errors   usage, with file and line: not TOML, an unknown key (the hint lists the table), or what a setting says of its value.
 #pragma once
 

@@ -85,7 +85,10 @@ inline constexpr std::array<OptionText, 17> option_texts = {{
     {"env-transform", "KEY=VALUE...",
      "transform the packages, with Guix's options without their dashes: 'with-input=openmpi=mpich tune=skylake'",
      Form::text, Role::details, false},
-    {"env-tune", "CPU", "tune packages for this CPU, as guix shell --tune does", Form::text, Role::details, false},
+    {"env-tune", "CPU|auto",
+     "tune packages for this CPU, as guix shell --tune does; auto: the one that the site names for the partition or "
+     "constraint on the command line",
+     Form::text, Role::details, false},
     {"env-amd-gpu", "LIST", "make packages for these AMD GPUs (gfx90a,gfx942), as guix shell --amd-gpu does",
      Form::text, Role::details, false},
     {"env-lock", "FILE", "run the job in the environment that senv lock wrote to FILE; needs no Guix", Form::file,
@@ -132,6 +135,8 @@ inline constexpr std::size_t max_option_bytes = 4096;
 inline constexpr std::size_t max_pattern_bytes = 1000;
 /// As if the option had not been given.
 inline constexpr std::string_view no_value = "none";
+/// Of --env-tune: the CPU that the site names for where the job runs.
+inline constexpr std::string_view site_cpu = "auto";
 /// The value of a flag that stands alone.
 inline constexpr std::string_view flag_value = "yes";
 

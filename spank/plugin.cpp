@@ -74,7 +74,7 @@ Result<void> submit(int count, char** words) {
         case Outcome::environment: has_environment = true; break;
         case Outcome::refused: std::exit(EXIT_FAILURE);
     }
-    return agree_with_first(host, first_component);
+    return agree_with_first(host, given, first_component);
 }
 
 void prepare(int count, char** words) {

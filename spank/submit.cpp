@@ -35,18 +35,71 @@ bool is_inside_job(const Host& host) {
     return !host.own_variable("SLURM_JOB_ID").value_or("").empty();
 }
 
-// glibc takes the beginning of an option's name where it is that of no other. All options that begin with --env are ours.
-bool is_option(std::string_view word, Option option) {
-    if (!word.starts_with("--env-")) return false;
-    const auto name = word.substr(2, word.find('=') - 2);
-    const auto means = [&](const OptionText& text) { return std::string_view(text.name).starts_with(name); };
-    return name == text_of(option).name || (means(text_of(option)) && std::ranges::count_if(option_texts, means) == 1);
+// An option as the words of a command line may have it. glibc also takes the beginning of a name that no other option has:
+// of `least` letters, dashes included.
+struct OptionWord {
+    std::string_view name;
+    std::size_t least;
+    char letter = '\0';
+};
+constexpr OptionWord quiet_word = {"--quiet", 6, 'Q'};
+constexpr OptionWord verbose_word = {"--verbose", 6, 'v'};
+constexpr OptionWord jobid_word = {"--jobid", 6};
+constexpr OptionWord multi_prog_word = {"--multi-prog", 4};
+constexpr OptionWord task_prolog_word = {"--task-prolog", 8};
+constexpr OptionWord partition_word = {"--partition", 6, 'p'};
+constexpr OptionWord constraint_word = {"--constraint", 6, 'C'};
+
+// All options that begin with --env are ours.
+OptionWord word_of(const std::string& name) {
+    std::size_t least = std::string_view("--env-").size();
+    const auto is_meant = [&](const OptionText& text) {
+        return std::string_view(text.name).starts_with(std::string_view(name).substr(2, least - 2));
+    };
+    while (least < name.size() && std::ranges::count_if(option_texts, is_meant) != 1) ++least;
+    return {name, least};
+}
+
+// What stands behind the option in `word`, "" when nothing does; nullopt: it is another word.
+std::optional<std::string_view> behind(std::string_view word, const OptionWord& option) {
+    if (word.starts_with("--")) {
+        const auto end = std::min(word.find('='), word.size());
+        if (end < option.least || !option.name.starts_with(word.substr(0, end))) return std::nullopt;
+        return word.substr(std::min(end + 1, word.size()));
+    }
+    // Letters of Slurm's that take no value can stand in front of it.
+    const auto at = word.find_first_not_of("EHOQXZhklsuvV", 1);
+    const auto letter = option.letter != '\0' && word.starts_with('-') ? word.find(option.letter, 1) : word.npos;
+    if (letter == word.npos || letter > at) return std::nullopt;
+    return word.substr(letter + 1);
+}
+
+bool is_there(const std::vector<std::string>& words, const OptionWord& option) {
+    return std::ranges::any_of(words, [&](const auto& word) { return behind(word, option).has_value(); });
+}
+
+// The value of an option that takes one: the last counts.
+std::optional<std::string> value_in(const std::vector<std::string>& words, const OptionWord& option) {
+    std::optional<std::string> value;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const auto found = behind(words[i], option);
+        if (!found) continue;
+        if (!found->empty()) {
+            value = *found;
+        } else if (i + 1 < words.size()) {
+            value = words[++i];
+        }
+    }
+    return value;
+}
+
+// Slurm has one for each of its own options, we for some of ours.
+std::string variables_begin(const Host& host) {
+    return host.program() == Program::sbatch ? "SBATCH_" : host.program() == Program::salloc ? "SALLOC_" : "SLURM_";
 }
 
 std::string variable_of(const Host& host, const OptionText& option) {
-    std::string name = host.program() == Program::sbatch   ? "SBATCH_"
-                       : host.program() == Program::salloc ? "SALLOC_"
-                                                           : "SLURM_";
+    std::string name = variables_begin(host);
     for (const char c : std::string_view(option.name)) {
         name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     }
@@ -66,9 +119,8 @@ std::string_view words_for(Place place) {
 // Of what Slurm read, only sbatch can have found something elsewhere than on the command line.
 Place place_of(const Host& host, Option option) {
     if (host.program() != Program::sbatch) return Place::command_line;
-    const auto words = host.option_words();
-    const bool is_there = std::ranges::any_of(words, [&](const auto& word) { return is_option(word, option); });
-    return is_there ? Place::command_line : Place::batch_script;
+    const std::string name = std::string("--") + text_of(option).name;
+    return is_there(host.option_words(), word_of(name)) ? Place::command_line : Place::batch_script;
 }
 
 bool is_nested_step(const Host& host) {
@@ -139,9 +191,7 @@ std::string absolute(const Host& host, std::string_view file) {
 
 // srun --jobid, from a shell that is in no job.
 bool joins_a_job(const Host& host) {
-    const auto is_jobid = [](const auto& word) { return word.starts_with("--jobi"); };
-    return host.program() == Program::srun && !is_inside_job(host) &&
-           std::ranges::any_of(host.option_words(), is_jobid);
+    return host.program() == Program::srun && !is_inside_job(host) && is_there(host.option_words(), jobid_word);
 }
 
 enum class Loudness : unsigned char { quiet, normal, verbose };
@@ -149,15 +199,25 @@ enum class Loudness : unsigned char { quiet, normal, verbose };
 // Slurm knows, but srun not yet at this time.
 Loudness loudness(const Host& host) {
     Loudness found = Loudness::normal;
-    const auto is_long = [](std::string_view word, std::string_view name) {
-        return word.size() >= 6 && name.starts_with(word);  // --quie, --verb: what no other option of Slurm begins with
-    };
     for (const std::string_view word : host.option_words()) {
-        const bool is_short = word.size() >= 2 && word[0] == '-' && word.find_first_not_of("vQ", 1) == word.npos;
-        if (is_long(word, "--quiet") || (is_short && word.find('Q') != word.npos)) found = Loudness::quiet;
-        if (is_long(word, "--verbose") || (is_short && word.find('v') != word.npos)) found = Loudness::verbose;
+        if (behind(word, quiet_word)) found = Loudness::quiet;
+        if (behind(word, verbose_word)) found = Loudness::verbose;
     }
     return found;
+}
+
+// Where the job is to run, as far as can be known here: what Slurm reads from #SBATCH lines it shows to no plugin.
+void add_destination(const Host& host, std::vector<std::string>& question) {
+    const auto find = [&](const OptionWord& option, const char* variable) {
+        const auto value = value_in(host.option_words(), option);
+        return value ? *value : host.own_variable((variables_begin(host) + variable).c_str()).value_or("");
+    };
+    std::string partition = find(partition_word, "PARTITION");
+    const bool is_step = host.program() == Program::srun && is_inside_job(host);
+    if (is_step) partition = host.own_variable("SLURM_JOB_PARTITION").value_or(partition);
+    if (!partition.empty()) question.push_back("--partition=" + partition);
+    const std::string constraint = find(constraint_word, "CONSTRAINT");
+    if (!constraint.empty()) question.push_back("--constraint=" + constraint);
 }
 
 std::vector<std::string> question(const Host& host, const Settings& settings, const Request& request) {
@@ -182,6 +242,7 @@ std::vector<std::string> question(const Host& host, const Settings& settings, co
                 }
         }
     }
+    if (request[Option::tune].value == site_cpu) add_destination(host, words);
     words.push_back("--source=" + source_of(request));
     return words;
 }
@@ -312,7 +373,11 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     return Outcome::environment;
 }
 
-Result<void> agree_with_first(const Host& host, std::optional<std::string>& first) {
+Result<void> agree_with_first(const Host& host, const Given& given, std::optional<std::string>& first) {
+    if (first && given[static_cast<std::size_t>(Option::tune)] == site_cpu) {
+        return Error(Kind::usage, "cannot use --env-tune=auto in a heterogeneous job: its components may run anywhere")
+            .hint("give --env-tune=CPU, one that all components run on");
+    }
     std::string entered;
     if (const auto text = host.own_variable(resolution_variable)) {
         Resolution resolution = SENV_TRY(Resolution::parse(*text));
@@ -328,15 +393,12 @@ Result<void> agree_with_first(const Host& host, std::optional<std::string>& firs
 void mark_command(Host& host) {
     if (loudness(host) == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
-    const auto words = host.command_line();
-    if (std::ranges::any_of(words, [](const auto& word) { return word.starts_with("--mu"); })) {
+    if (is_there(host.command_line(), multi_prog_word)) {
         hide_from_nodes_without_plugin(host);
     } else if (const auto command = host.command(); !command.empty()) {
         host.set_command(std::string(absent_mark) + command);
-        const auto options = host.option_words();
         const bool has_prolog =
-            host.own_variable("SLURM_TASK_PROLOG") ||
-            std::ranges::any_of(options, [](const auto& word) { return word.starts_with("--task-p"); });
+            host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
         if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
     }
 }

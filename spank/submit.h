@@ -61,8 +61,9 @@ enum class Outcome : unsigned char { plain, environment, refused };
 Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given);
 
 /// After each component of a heterogeneous job ("srun A : B"), which come one after another in one process: usage, unless it
-/// enters what the first one does, which is kept in `first`. Slurm hands the variables of one to the steps of all.
-Result<void> agree_with_first(const Host& host, std::optional<std::string>& first);
+/// enters what the first one does, which is kept in `first`. Slurm hands the variables of one to the steps of all, so the
+/// site's CPU for one of them is of no use.
+Result<void> agree_with_first(const Host& host, const Given& given, std::optional<std::string>& first);
 
 /// local_user_init of srun, for each component: marks the command.
 void mark_command(Host& host);

@@ -49,8 +49,10 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
                     "Transformations, as guix shell has them, without dashes; also for what manifests name")
         ->type_name("'KEY=VALUE ...'")
         ->allow_extra_args(false);
-    command.add_option("--tune", options.request.tune, "Tune packages for this CPU, as guix shell --tune=CPU")
-        ->type_name("CPU");
+    command
+        .add_option("--tune", options.request.tune,
+                    "Tune packages for this CPU, as guix shell --tune=CPU; auto: the site's default CPU")
+        ->type_name("CPU|auto");
     command.add_option("--amd-gpu", options.request.amd_gpu, "Build for these GPUs, as guix shell --amd-gpu=LIST")
         ->type_name("LIST");
     command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")

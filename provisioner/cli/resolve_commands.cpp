@@ -72,6 +72,13 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
         resolve->add_flag("--for-slurm", options->request.for_slurm, "Print the line that travels with a job");
     for_slurm->excludes(json);
     resolve->add_option("--source", options->source, "Who asked, for that line")->type_name("TEXT")->needs(for_slurm);
+    resolve
+        ->add_option("--partition", options->request.destination.partition, "Where the job is to run, for --tune auto")
+        ->type_name("NAME[,NAME]")
+        ->needs(for_slurm);
+    resolve->add_option("--constraint", options->request.destination.constraint, "The same: features of the nodes")
+        ->type_name("LIST")
+        ->needs(for_slurm);
     resolve->footer(
         "Options mean what they mean to guix shell and guix time-machine. The profile is the one that guix\n"
         "shell would make of: manifests, packages, development inputs, files, expressions, in this order.\n"

@@ -1,8 +1,10 @@
 #include "provisioner/resolve/config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cache/base/fd.h"
+#include "cache/base/text.h"
 #include "provisioner/settings_table.h"
 
 namespace senv {
@@ -59,11 +61,66 @@ Setting build_setting(Build& build) {
             [&build] { return std::string(build == Build::here ? R"("here")" : R"("never")"); }};
 }
 
+Result<std::string> read_cpu(const toml::node& node) {
+    const auto cpu = node.value<std::string>().value_or("");
+    if (cpu.empty()) return wants("the name of a CPU");
+    return cpu;
+}
+
+Result<void> read_cpus(const toml::node& node, std::map<std::string, std::string>& into) {
+    const auto* table = node.as_table();
+    if (table == nullptr) return wants("a table of names and CPUs");
+    for (const auto& [name, cpu] : *table) into[std::string(name.str())] = SENV_TRY(read_cpu(cpu));
+    return {};
+}
+
+Result<void> read_tuning(const toml::node& node, Tuning& tuning) {
+    const auto* table = node.as_table();
+    if (table == nullptr) return wants("a table with default, partition or constraint");
+    for (const auto& [key, value] : *table) {
+        if (key.str() == "default") {
+            tuning.otherwise = SENV_TRY(read_cpu(value));
+        } else if (key.str() == "partition") {
+            SENV_TRY(read_cpus(value, tuning.partition));
+        } else if (key.str() == "constraint") {
+            SENV_TRY(read_cpus(value, tuning.constraint));
+        } else {
+            return wants("default, partition or constraint, not '" + printable(key.str()) + "'");
+        }
+    }
+    return {};
+}
+
+Setting tuning_setting(Tuning& tuning) {
+    return {"tune", [&tuning](const toml::node& node) { return read_tuning(node, tuning); },
+            [&tuning] {
+                Json json = Json::object();
+                if (!tuning.otherwise.empty()) json["default"] = tuning.otherwise;
+                if (!tuning.partition.empty()) json["partition"] = tuning.partition;
+                if (!tuning.constraint.empty()) json["constraint"] = tuning.constraint;
+                return json.dump();
+            }};
+}
+
+// "a&b|c*2" holds a, b, c and 2: a number names no CPU.
+std::vector<std::string> features_in(std::string_view constraint) {
+    std::vector<std::string> names(1);
+    for (const char c : constraint) {
+        if (std::string_view("&|,*()[]! ").find(c) == std::string_view::npos) {
+            names.back() += c;
+        } else if (!names.back().empty()) {
+            names.emplace_back();
+        }
+    }
+    return names;
+}
+
 // The keys of senv.toml, in its order.
 std::vector<Setting> settings_of(Config& config) {
     return {{"guix", [&](const toml::node& node) { return read_command(node, config); },
              [&] { return (config.guix_is_remote ? Json(config.guix) : Json(config.guix.front())).dump(); }},
             build_setting(config.build),
+            tuning_setting(config.tuning),
             duration<std::chrono::seconds>("resolve_limit", config.time_limit, most_seconds),
             duration<std::chrono::seconds>("silence_limit", config.silence_limit, most_seconds),
             duration<std::chrono::days>("unused_days", config.unused_limit, most_days)};
@@ -75,6 +132,42 @@ Result<Build> parse_build(std::string_view text) {
     if (text == "here") return Build::here;
     if (text == "never") return Build::never;
     return wants("never or here");
+}
+
+namespace {
+
+Error no_cpu_for(const Destination& destination, const std::string& partition) {
+    if (!partition.empty())
+        return {Kind::missing, "the site names no CPU for partition '" + printable(partition) + "'"};
+    if (destination.constraint.empty()) return {Kind::usage, "no partition and no constraint is named"};
+    return {Kind::missing, "the site names no CPU for constraint '" + printable(destination.constraint) + "'"};
+}
+
+}  // namespace
+
+Result<Tuning::Found> Tuning::cpu_for(const Destination& destination) const {
+    std::vector<Found> found;
+    for (const auto& name : features_in(destination.constraint)) {
+        const auto one = constraint.find(name);
+        if (one != constraint.end()) found.push_back({one->second, "constraint '" + printable(name) + "'"});
+    }
+    const bool is_constrained = !found.empty();
+    for (const auto part : split(destination.partition, ',')) {
+        const std::string name(part);
+        const auto one = partition.find(name);
+        if (one != partition.end()) {
+            found.push_back({one->second, "partition '" + printable(name) + "'"});
+        } else if (!is_constrained) {
+            if (otherwise.empty()) return no_cpu_for(destination, name);
+            found.push_back({otherwise, "the site's default"});
+        }
+    }
+    const auto differs = [&](const Found& one) { return one.cpu != found.front().cpu; };
+    if (const auto other = std::ranges::find_if(found, differs); other != found.end()) {
+        return Error(Kind::usage, "for " + found.front().reason + " the site names " + found.front().cpu + ", for " +
+                                      other->reason + " " + other->cpu);
+    }
+    return found.front();
 }
 
 Result<Config> Config::parse(std::string_view text, const std::string& path) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/base/result.h"
+#include "provisioner/resolve/config.h"
 #include "provisioner/resolve/lock.h"
 
 namespace senv {
@@ -25,7 +26,7 @@ struct Request {
     std::vector<std::string> expressions = {};
     std::vector<std::string> load_path = {};        // folders
     std::vector<std::string> transformations = {};  // "with-input=openmpi=mpich tune=skylake", each
-    std::string tune = {};                          // a CPU; empty: none
+    std::string tune = {};                          // a CPU, or "auto" (resolve.h); empty: none
     std::string amd_gpu = {};                       // "gfx90a,gfx942"; empty: none
     std::string lock = {};                          // an environment that is there already (given.h); empty: none
     std::string profile = {};                       // the same
@@ -33,6 +34,7 @@ struct Request {
     bool refresh = false;                           // do not take it from the cache
     bool rebuild = false;                           // make the lock's environment anew, and compare
     bool for_slurm = false;
+    Destination destination = {};  // of the job, for tune
 
     /// "--manifest", or "--env-manifest" when the user wrote options of srun, sbatch or salloc.
     std::string option(std::string_view name) const;

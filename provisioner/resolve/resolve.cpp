@@ -196,6 +196,23 @@ Result<BuildPolicy> policy_of(const Request& request, const Config& config) {
     return BuildPolicy{build, "let it be built with " + request.option("build") + "=here"};
 }
 
+/// The request with the CPU that "auto" stands for.
+Result<Request> tuned(Request request, const Config& config, const ResolveOptions& options) {
+    if (request.tune != "auto") return request;
+    const std::string option = request.option("tune");
+    auto found = config.tuning.cpu_for(request.destination);
+    if (!found) {
+        const std::string where = ", or partition and constraint on the command line or in variables of Slurm's";
+        return std::move(found)
+            .error()
+            .in("cannot use " + option + "=auto")
+            .hint("give " + option + "=CPU" + (request.for_slurm ? where : ""));
+    }
+    options.say("tuned for " + found->cpu + ": " + found->reason);
+    request.tune = found->cpu;
+    return request;
+}
+
 constexpr std::size_t max_differences = 20;  // lines
 
 Result<Resolved> rebuild(const Request& request, const Config& config, const Environment& environment,
@@ -234,7 +251,8 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
     if (!request.profile.empty()) {
         return Resolved{SENV_TRY(known_from_profile(request.profile)), false, "from a profile"};
     }
-    const Inputs inputs = SENV_TRY(Inputs::read(request, SENV_TRY(system_of_this_host())));
+    const Request tuned_request = SENV_TRY(tuned(request, config, options));
+    const Inputs inputs = SENV_TRY(Inputs::read(tuned_request, SENV_TRY(system_of_this_host())));
     const std::string doing = "cannot resolve " + inputs.shown();
     const Cache cache = SENV_TRY(Cache::open(environment).in(doing));
 

@@ -5,6 +5,7 @@
 //          Of several processes of a user with the same closed inputs, one runs guix and the others take its result.
 //          A lock and a profile are there already (given.h); but a lock can be rebuilt: resolved from its texts at its
 //          channels, and compared.
+// Tuning   For --tune=auto, the CPU that the site's configuration names for where the job is to run; never this host's.
 // Read once  What was read at the beginning is what runs: closed inputs are handed to Guix as private copies. Open ones stay
 //          where they are, because "load" and "local-file" look beside them; if they change meanwhile, that is an error.
 // Signals  While guix runs, signals.h. Nothing but the result remains.

@@ -232,6 +232,22 @@ JOB
     [[ $output != *" --channels"* ]]
 }
 
+@test "--env-tune=auto: the CPU that the site names for partition and constraint" {
+    cluster root login cp /etc/senv/senv.toml /etc/senv/senv.toml.shipped
+    printf 'tune.partition = { main = "skylake", other = "znver4" }\ntune.constraint = { zen4 = "znver4" }\n' |
+        cluster root login tee /etc/senv/senv.toml >/dev/null
+    run -0 alice srun -v -p main "${hello[@]}" --env-tune=auto senv-hello
+    says "senv-hello 1.0" "senv: tuned for skylake: partition 'main'"
+    run -1 alice sbatch --partition=main,other "${hello[@]}" --env-tune=auto --wrap true
+    says "senv: cannot use --env-tune=auto: for partition 'main' the site names skylake, for partition 'other' znver4"
+    run -1 alice env SALLOC_PARTITION=main salloc -C zen4 "${hello[@]}" --env-tune=auto true
+    says "for constraint 'zen4' the site names znver4, for partition 'main' skylake"
+    script auto.sh <<<$'#!/bin/bash\n#SBATCH -p main --env-tune=auto\ntrue'
+    run -1 alice sbatch "${hello[@]}" auto.sh
+    says "cannot use --env-tune=auto: no partition and no constraint is named" "hint: give --env-tune=CPU, or partition"
+    cluster root login mv /etc/senv/senv.toml.shipped /etc/senv/senv.toml
+}
+
 @test "--env-build=never: what would have to be built is said, and there is no job; with here it is built, and runs" {
     local own=(--env-load-path=modules --env-packages=own-app --env-channels=channels.scm)
     alice mkdir -p modules

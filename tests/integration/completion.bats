@@ -76,7 +76,7 @@ zsh_types() {
     zsh_types "senv " "export*Write a lock's items"
     zsh_types "senv sho" "senv show"
     zsh_types "senv s" "Tell what is in an environment: packages"
-    zsh_types "senv resolve --pa" "resolve --packages"
+    zsh_types "senv resolve --pac" "resolve --packages"
     zsh_types "senv diff --so" "diff --socket="
     zsh_types "senv diff one.lock o" "one.lock one.lock"
     zsh_types "senv export one.lock --ke" "one.lock --key="

@@ -24,7 +24,7 @@ keys() { sed -nE 's/^(# )?([a-z_]+) = .*/\2/p' "$1" | uniq; }
     shipped=$(jq -c '.files | map(.settings | map({key, value}))' <<<"$output")
     run -0 config senv.toml senvd.toml --json
     [[ $(jq -c '.files | map(.settings | map({key, value}))' <<<"$output") == "$shipped" ]]
-    [[ $(jq -c '[.files[0].settings[].line]' <<<"$output") == '[1,2,3,4,5]' ]]
+    [[ $(jq -c '[.files[0].settings[].line]' <<<"$output") == '[1,2,3,4,5,6]' ]]
 }
 
 @test "config: each value with its file and line" {
@@ -32,7 +32,7 @@ keys() { sed -nE 's/^(# )?([a-z_]+) = .*/\2/p' "$1" | uniq; }
     printf 'origins = [\n  "http://host/",\n]\nhigh_water = "200 GiB"\nlow_water = "100 GiB"\n' >senvd.toml
     run -0 --separate-stderr config senv.toml senvd.toml
     [[ -z $stderr ]]
-    says $'senv.toml\nguix           senv.toml:3  ["ssh","build-host","guix"]\nbuild          default      "here"\nresolve_limit  senv.toml:2  60\nsilence_limit  default      900\n' \
+    says $'senv.toml\nguix           senv.toml:3  ["ssh","build-host","guix"]\nbuild          default      "here"\ntune           default      {}\nresolve_limit  senv.toml:2  60\nsilence_limit  default      900\n' \
         $'\n\nsenvd.toml\norigins        senvd.toml:1  ["http://host"]\n' $'\nhigh_water     senvd.toml:4  "200 GiB"\n' \
         $'\ncpus           default       -\n'
 }
@@ -41,7 +41,7 @@ keys() { sed -nE 's/^(# )?([a-z_]+) = .*/\2/p' "$1" | uniq; }
     run -0 --separate-stderr config nothing nothing-either
     says $'nothing is not there\nguix           default  "guix"\n' $'\n\nnothing-either is not there'
     run -0 config nothing nothing-either --json
-    [[ $(jq -c '[.files[] | [.found, (.settings | length)]]' <<<"$output") == '[[false,5],[false,0]]' ]]
+    [[ $(jq -c '[.files[] | [.found, (.settings | length)]]' <<<"$output") == '[[false,6],[false,0]]' ]]
     echo 'grace = -1' >senvd.toml
     run -2 config nothing senvd.toml
     says "senv: cannot use 'senvd.toml': line 1: grace: want a whole number from 0"

@@ -22,7 +22,7 @@ helps() {
     helps --version --config -- senv
     says resolve lock run export show diff config status list gc pin unpin verify fetch doctor completion /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
-    helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose --lock -p,--profile --rebuild --json --for-slurm --source -- senv resolve
+    helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose --lock -p,--profile --rebuild --json --for-slurm --source --partition --constraint -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose --lock -p,--profile --pure -E,--preserve --socket -- senv run
     helps --key --store --json -- senv export

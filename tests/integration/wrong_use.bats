@@ -119,6 +119,7 @@ END
 2|resolve -m m.scm -L ''|cannot use --load-path without a value
 2|resolve -m m.scm -C ''|cannot use --channels without a value
 2|resolve -m m.scm --transform ' '|cannot use --transform without a value
+2|resolve -m m.scm --tune auto|cannot use --tune=auto: no partition and no constraint is named
 2|resolve -m m.scm --tune ''|cannot use --tune without a value
 2|resolve -m m.scm --amd-gpu ''|cannot use --amd-gpu without a value
 2|resolve --lock ''|cannot use --lock without a value

@@ -95,6 +95,34 @@ TEST_F(Submit, AsksSenvWithEveryOption) {
               "--env-transform,--env-tune,--env-amd-gpu,--env-lock,--env-profile,--env-build,--env-refresh\n");
 }
 
+TEST_F(Submit, TellsSenvWhereTheJobIsToRunForTheSitesCpu) {
+    senv_answers();
+    value(Option::packages) = "hello";
+    value(Option::tune) = "auto";
+    host_.own = {{"SLURM_PARTITION", "p"}, {"SLURM_CONSTRAINT", "c"}, {"SBATCH_PARTITION", "other"}};
+    const auto asked = [&](std::vector<std::string> line) {
+        host_.words = std::move(line);
+        EXPECT_THAT(submit(), IsOk());
+        const std::string text = words();
+        const auto begin = text.find("--tune=auto\n") + 12;
+        return text.substr(begin, text.find("--source") - begin);
+    };
+    EXPECT_EQ(asked({"srun"}), "--partition=p\n--constraint=c\n");
+    for (const auto& line : std::vector<std::vector<std::string>>{{"srun", "-p", "a,b", "-C", "x&y"},
+                                                                  {"srun", "-pa,b", "-vCx&y"},
+                                                                  {"srun", "-p", "z", "-vHp", "a,b", "--cons=x&y"},
+                                                                  {"srun", "--part", "a,b", "--constraint", "x&y"},
+                                                                  {"srun", "--partition=a,b", "--constr=x&y"}}) {
+        EXPECT_EQ(asked(line), "--partition=a,b\n--constraint=x&y\n");
+    }
+    EXPECT_EQ(asked({"srun", "-n4p", "--par=a", "--con", "-qC", "-"}), "--partition=p\n--constraint=c\n");
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_JOB_PARTITION", "of-the-job"}};
+    EXPECT_EQ(asked({"srun", "-p", "a"}), "--partition=of-the-job\n");
+    value(Option::tune) = "skylake";
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::Not(testing::HasSubstr("--partition")));
+}
+
 TEST_F(Submit, ForgetsTheRequestOnceItIsResolved) {
     senv_answers();
     value(Option::packages) = "hello";
@@ -399,17 +427,25 @@ TEST_F(Submit, ComponentsOfAHeterogeneousJobEnterTheSame) {
     senv_answers();
     value(Option::packages) = "hello";
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+    EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
     value(Option::refresh) = "yes";  // another source, the same environment
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+    EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
     value(Option::pure) = "yes";
     ASSERT_THAT(submit(), IsOk());
-    EXPECT_THAT(agree_with_first(host_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
+    EXPECT_THAT(agree_with_first(host_, given_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
     host_.own.clear();
-    EXPECT_THAT(agree_with_first(host_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
+    EXPECT_THAT(agree_with_first(host_, given_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
     first.reset();
-    EXPECT_THAT(agree_with_first(host_, first), IsOk());
+    EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
+}
+
+TEST_F(Submit, TheSitesCpuIsForOneComponentOnly) {
+    std::optional<std::string> first;
+    value(Option::tune) = "auto";
+    EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
+    EXPECT_THAT(agree_with_first(host_, given_, first),
+                FailsWith(Kind::usage, "--env-tune=auto in a heterogeneous job"));
 }
 
 TEST_F(Submit, SallocKeepsThePathOfItsShell) {

@@ -45,7 +45,8 @@ TEST(ResolveConfig, ReadsEachKey) {
 TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
     EXPECT_THAT(parse("\nguiks = 1"), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: unknown key 'guiks'"));
     EXPECT_THAT(parse("[resolve]\nlimit = 1"), FailsWith(Kind::usage, "unknown key 'resolve'"));
-    EXPECT_EQ(parse("guiks = 1").error().hint(), "the keys are guix, build, resolve_limit, silence_limit, unused_days");
+    EXPECT_EQ(parse("guiks = 1").error().hint(),
+              "the keys are guix, build, tune, resolve_limit, silence_limit, unused_days");
     for (const char* text : {"guix = \"\"", "guix = []", "guix = [1]", "guix = [\"\"]", "guix = 1"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "want a command")) << text;
     }
@@ -56,7 +57,55 @@ TEST(ResolveConfig, RefusesWhatItDoesNotKnow) {
     for (const char* text : {"build = \"Never\"", "build = false"}) {
         EXPECT_THAT(parse(text), FailsWith(Kind::usage, "line 1: build: want never or here")) << text;
     }
+    for (const auto& [text, wanted] :
+         {std::pair("tune = \"x\"", "tune: want a table with default, partition or constraint"),
+          std::pair("tune = {other = \"x\"}", "constraint, not 'other'"),
+          std::pair("[tune]\ndefault = 1", "line 1: tune: want the name of a CPU"),
+          std::pair("tune = {partition = {a = \"\"}}", "want the name of a CPU"),
+          std::pair("tune.constraint = \"x\"", "want a table of names and CPUs")}) {
+        EXPECT_THAT(parse(text), FailsWith(Kind::usage, wanted)) << text;
+    }
     EXPECT_THAT(parse("a = 1\nb ="), FailsWith(Kind::usage, "cannot use 'senv.toml': line 2: "));
+}
+
+struct TuningRow {
+    const char* partition;
+    const char* constraint;
+    const char* cpu;  // or what is wrong
+};
+
+class Tuned : public testing::TestWithParam<TuningRow> {};
+
+TEST_P(Tuned, IsForOneCpu) {
+    const auto& [partition, constraint, wanted] = GetParam();
+    const auto tuning = parse(
+                            "[tune.partition]\nfat = \"skylake\"\nbig = \"skylake\"\nnew = \"znver4\"\n"
+                            "[tune.constraint]\nzen3 = \"znver3\"\nzen4 = \"znver4\"\n")
+                            .value()
+                            .tuning;
+    const auto found = tuning.cpu_for({partition, constraint});
+    EXPECT_EQ(found ? found->cpu : found.error().what(), wanted);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Resolve, Tuned,
+    testing::Values(
+        TuningRow{"fat", "", "skylake"}, TuningRow{"fat,big", "", "skylake"}, TuningRow{"", "zen3", "znver3"},
+        TuningRow{"new", "ib&zen4", "znver4"}, TuningRow{"other", "[zen4*2&gpu]", "znver4"},
+        TuningRow{"fat", "gpu", "skylake"}, TuningRow{"", "", "no partition and no constraint is named"},
+        TuningRow{"other", "gpu", "the site names no CPU for partition 'other'"},
+        TuningRow{"fat,other", "", "the site names no CPU for partition 'other'"},
+        TuningRow{"", "gpu", "the site names no CPU for constraint 'gpu'"},
+        TuningRow{"fat,new", "", "for partition 'fat' the site names skylake, for partition 'new' znver4"},
+        TuningRow{"fat", "zen3", "for constraint 'zen3' the site names znver3, for partition 'fat' skylake"},
+        TuningRow{"", "zen3|zen4", "for constraint 'zen3' the site names znver3, for constraint 'zen4' znver4"}));
+
+TEST(ResolveConfig, TheDefaultCpuIsForWhatHasNoOther) {
+    const auto tuning = parse("[tune]\ndefault = \"x86-64-v3\"\n[tune.partition]\nfat = \"skylake\"").value().tuning;
+    EXPECT_EQ(tuning.cpu_for({"", ""})->cpu, "x86-64-v3");
+    EXPECT_EQ(tuning.cpu_for({"other", "gpu"})->cpu, "x86-64-v3");
+    EXPECT_EQ(tuning.cpu_for({"fat", "gpu"})->cpu, "skylake");
+    EXPECT_THAT(tuning.cpu_for({"fat,other", ""}), FailsWith(Kind::usage, "skylake, for the site's default x86-64-v3"));
 }
 
 TEST(ResolveConfig, ShowsWhatIsInForce) {
@@ -64,14 +113,18 @@ TEST(ResolveConfig, ShowsWhatIsInForce) {
     ASSERT_THAT(defaults, IsOk());
     EXPECT_EQ(*defaults, (std::vector<InForce>{{"guix", "\"guix\"", {}},
                                                {"build", "\"here\"", {}},
+                                               {"tune", "{}", {}},
                                                {"resolve_limit", "3600", {}},
                                                {"silence_limit", "900", {}},
                                                {"unused_days", "90", {}}}));
     const auto given = Config::in_force(
-        "unused_days = 0.5\n\nsilence_limit = 2.0\nguix = [\"ssh\", \"a b\"]\nbuild = \"never\"", "senv.toml");
+        "unused_days = 0.5\n\nsilence_limit = 2.0\nguix = [\"ssh\", \"a b\"]\nbuild = \"never\"\n[tune.partition]\na = "
+        "\"x\"",
+        "senv.toml");
     ASSERT_THAT(given, IsOk());
     EXPECT_EQ(*given, (std::vector<InForce>{{"guix", R"(["ssh","a b"])", 4},
                                             {"build", "\"never\"", 5},
+                                            {"tune", R"({"partition":{"a":"x"}})", 6},
                                             {"resolve_limit", "3600", {}},
                                             {"silence_limit", "2", 3},
                                             {"unused_days", "0.5", 1}}));
