@@ -267,6 +267,39 @@ void tell(Host& host, const Request& request) {
     }
 }
 
+bool excludes(Option one, Option other) {
+    const auto is_whole = [](Option option) { return option == Option::lock || option == Option::profile; };
+    return one != other && is_resolved(text_of(one)) && is_resolved(text_of(other)) &&
+           (is_whole(one) || is_whole(other));
+}
+
+// Whether `other` was said in a weaker place than the environment that `one` names there. What a variable says about
+// environments in general is weaker than the name of a whole one, also on an #SBATCH line.
+bool is_weaker(const Request& request, Option other, Place one) {
+    const Place place = request[other].place;
+    if (place == Place::nowhere) return false;
+    const bool is_general = place == Place::variable && text_of(other).role == Role::details;
+    return place < one || (is_general && one == Place::batch_script);
+}
+
+// A lock or a profile is a whole environment. What excludes it, or is excluded by it, gives way where it is weaker; what is
+// left of such contradictions senv explains.
+void let_the_weaker_give_way(Host& host, Request& request) {
+    for (const Place place : {Place::command_line, Place::variable, Place::batch_script}) {
+        for (std::size_t i = 0; i < option_texts.size(); ++i) {
+            const auto one = Option{static_cast<unsigned char>(i)};
+            if (request[one].place != place || text_of(one).role != Role::names) continue;
+            for (std::size_t j = 0; j < option_texts.size(); ++j) {
+                const auto other = Option{static_cast<unsigned char>(j)};
+                if (!excludes(one, other) || !is_weaker(request, other, place)) continue;
+                request[other] = Choice();
+                if (loudness(host) != Loudness::verbose) continue;
+                host.info(std::string("senv: --") + text_of(other).name + " gives way to --" + text_of(one).name);
+            }
+        }
+    }
+}
+
 void hide_from_nodes_without_plugin(Host& host) {
     for (const auto& hidden : hidden_variables) {
         const auto value = host.own_variable(hidden.name);
@@ -345,8 +378,9 @@ void before_options(Host& host) {
 
 Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given) {
     forget_forwarded_values(host);
-    const Request request = SENV_TRY(choose(host, given));
+    Request request = SENV_TRY(choose(host, given));
     tell(host, request);
+    let_the_weaker_give_way(host, request);
     std::optional<Resolution> resolution;
     if (asks(request, Role::names) || asks(request, Role::details)) {
         resolution = SENV_TRY(resolve(host, settings, request));

@@ -2,7 +2,8 @@
 //
 // In       Of each option counts, in this order: the command line, the variable (SLURM_ENV_…), the #SBATCH line. A step of a
 //          job that has an environment looks at no variable but SLURM_ENV_PASSTHROUGH: they may have leaked in from the
-//          shell that submitted it. Slurm's own variables for options of plugins count nowhere.
+//          shell that submitted it. Slurm's own variables for options of plugins count nowhere. A lock or a profile and what
+//          cannot stand beside it: what is named in the weaker place gives way.
 // Out      With an environment, the process's own environment (the job's, later) holds
 //            SLURM_SENV_RESOLUTION   what steps inherit and nodes enter (provisioner/resolution.h)
 //          and Slurm's copies of the option values are gone: a nested srun inherits the result, not the request.

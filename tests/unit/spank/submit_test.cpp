@@ -173,6 +173,66 @@ TEST_F(Submit, TheCommandLineWinsOverTheVariableAndThatOverTheBatchScript) {
                                                   "senv: --env-tune=skylake, from an #SBATCH line"));
 }
 
+TEST_F(Submit, WhatALockExcludesGivesWayInTheWeakerPlace) {
+    struct Row {
+        std::map<std::string, std::string> variables;
+        std::vector<std::pair<Option, std::string>> line;    // of the command
+        std::vector<std::pair<Option, std::string>> script;  // #SBATCH
+        std::string wanted;                                  // the words of the question that name something
+        std::vector<std::string> gave_way;
+    };
+    senv_answers();
+    host_.program_is = Program::sbatch;
+    for (const auto& row : std::vector<Row>{
+             {{{"SBATCH_ENV_CHANNELS", "/c"}, {"SBATCH_ENV_MANIFEST", "/m"}},
+              {{Option::lock, "/l"}},
+              {},
+              "--lock=/l\n",
+              {"manifest gives way to --env-lock", "channels gives way to --env-lock"}},
+             {{{"SBATCH_ENV_LOCK", "/l"}},
+              {{Option::profile, "/p"}},
+              {},
+              "--profile=/p\n",
+              {"lock gives way to --env-profile"}},
+             {{{"SBATCH_ENV_LOCK", "/l"}},
+              {{Option::manifest, "/m"}},
+              {{Option::packages, "x"}},
+              "--manifest=/m\n--packages=x\n",
+              {"lock gives way to --env-manifest"}},
+             {{{"SBATCH_ENV_CHANNELS", "/c"}},
+              {},
+              {{Option::lock, "/l"}},
+              "--lock=/l\n",
+              {"channels gives way to --env-lock"}},
+             {{{"SBATCH_ENV_PACKAGES", "x"}},
+              {},
+              {{Option::profile, "/p"}, {Option::tune, "y"}},
+              "--packages=x\n--tune=y\n",
+              {"profile gives way to --env-packages"}},
+             // senv says what is wrong with these.
+             {{{"SBATCH_ENV_LOCK", "/l"}, {"SBATCH_ENV_CHANNELS", "/c"}}, {}, {}, "--channels=/c\n--lock=/l\n", {}},
+             {{}, {{Option::refresh, "yes"}}, {{Option::lock, "/l"}}, "--lock=/l\n--refresh\n", {}}}) {
+        host_.own = row.variables;
+        host_.words = {"sbatch", "-v"};
+        host_.infos.clear();
+        given_ = {};
+        for (const auto& [option, text] : row.script) value(option) = text;
+        for (const auto& [option, text] : row.line) {
+            value(option) = text;
+            host_.words.push_back(std::string("--") + text_of(option).name + "=" + text);
+        }
+        ASSERT_THAT(submit(), IsOk());
+        const std::string begin = "resolve\n--for-slurm\n--verbose\n";
+        EXPECT_THAT(words(), testing::StartsWith(begin + row.wanted + "--source="));
+        std::vector<std::string> said;
+        for (const auto& line : host_.infos) {
+            if (line.find(" gives way ") != std::string::npos)
+                said.push_back(line.substr(std::string("senv: --env-").size()));
+        }
+        EXPECT_EQ(said, row.gave_way);
+    }
+}
+
 TEST_F(Submit, EachProgramHasVariablesOfItsOwn) {
     senv_answers();
     for (const auto& [program, prefix] : {std::pair(Program::srun, "SLURM"), std::pair(Program::sbatch, "SBATCH"),
