@@ -367,6 +367,12 @@ Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, b
                   SENV_TRY(wire::Plan::decode(plan)), std::move(before.lease)};
 }
 
+Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job) {
+    Options options;
+    options.socket = socket;
+    return ask_for_text(options, wire::Held{::getuid(), job}.encode(), answer_limit);
+}
+
 Stores stores_here(const std::string& socket) {
     return {std::string(store_prefix.substr(0, store_prefix.size() - 1)),
             [socket](const StorePath& profile) { return closure_on_node(socket, profile); }};

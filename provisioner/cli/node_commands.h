@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <string>
+
 #include "cache/base/fd.h"
 #include "cache/wire/messages.h"
 #include "provisioner/cli/commands.h"
@@ -21,6 +23,9 @@ struct OnNode {
     Fd lease;  // keeps the environment on the node as long as it is open
 };
 Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, bool quiet);
+
+/// The profile that a step of this job of the user's holds on this node; empty when none does.
+Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job);
 
 /// Where environments can be looked into on this host: Guix's store, and that of the senvd that listens at `socket`.
 Stores stores_here(const std::string& socket);

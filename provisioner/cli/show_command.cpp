@@ -1,4 +1,7 @@
 // show_command.cpp: `senv show`.
+#include <unistd.h>
+
+#include <limits>
 #include <memory>
 
 #include "cache/base/text.h"
@@ -7,6 +10,7 @@
 #include "provisioner/cli/inspected.h"
 #include "provisioner/cli/node_commands.h"
 #include "provisioner/cli/output.h"
+#include "provisioner/doctor/commands.h"
 
 namespace senv {
 
@@ -14,6 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::chrono::seconds slurm_limit{10};
 constexpr std::size_t max_shown_value = 65536;  // a plan has no longer ones
 
 struct Options {
@@ -114,8 +119,42 @@ std::string as_json(const Inspected& found) {
                  {"variables", found.contents ? variables_json(found) : Json()}});
 }
 
+// What Slurm says of it, for who looks on the wrong host: "; it is RUNNING on n1". Empty when Slurm says nothing.
+Result<std::string> whereabouts(const std::string& job) {
+    const Signals signals = SENV_TRY(Signals::hold());
+    const Commands commands(environment_from(environ), signals, Clock::now() + slurm_limit);
+    const auto said =
+        commands.output({"squeue", "--noheader", "--jobs=" + job, "--states=all", "--format=%T %N"}, slurm_limit);
+    if (!said) return std::string();
+    const auto words = split(split(*said, '\n')[0], ' ');
+    if (words[0].empty()) return std::string();
+    const std::string nodes = words.size() > 1 ? printable(words[1]) : "";
+    return "; it is " + printable(words[0]) + (nodes.empty() ? "" : " on " + nodes);
+}
+
+// A number; a file that is called so is ./NUMBER.
+std::optional<std::uint32_t> job_in(const std::string& name) {
+    const auto number = parse_decimal(name);
+    if (!number || *number > std::numeric_limits<std::uint32_t>::max()) return std::nullopt;
+    if (std::to_string(*number) != name) return std::nullopt;  // 007
+    return static_cast<std::uint32_t>(*number);
+}
+
+Result<std::string> profile_in_use(const std::string& socket, std::uint32_t job) {
+    auto profile = profile_of_job(socket, job);
+    if (profile && !profile->empty()) return profile;
+    const std::string number = std::to_string(job);
+    const std::string cause =
+        profile ? "no step of it that is yours is in an environment on this host" : profile.error().what();
+    return Error(Kind::missing, "cannot show job " + number + ": " + cause + SENV_TRY(whereabouts(number)))
+        .hint("while it runs, look on one of its nodes: srun --jobid=" + number + " --overlap -N1 -n1 senv show " +
+              number);
+}
+
 Result<int> show_command(const Options& options) {
-    const Inspected found = SENV_TRY(inspect(options.name, stores_here(options.socket)));
+    const auto job = job_in(options.name);
+    const std::string name = job ? SENV_TRY(profile_in_use(options.socket, *job)) : options.name;
+    const Inspected found = SENV_TRY(inspect(name, stores_here(options.socket)));
     if (!found.contents && !found.lock) {
         return Error(Kind::missing, "cannot look into '" + found.profile.absolute() + "': " + found.absence)
             .hint("name its lock instead, or look at it on a host that has it");
@@ -129,7 +168,10 @@ void add_show_command(CLI::App& app, Action& action) {
     const auto options = std::make_shared<Options>();
     CLI::App* command =
         app.add_subcommand("show", "Tell what is in an environment: packages, size, variables, channels");
-    command->add_option("FILE|PROFILE", options->name, "A lock, or /gnu/store/…-profile, or a link to one")->required();
+    command
+        ->add_option("FILE|PROFILE|JOBID", options->name,
+                     "A lock; or /gnu/store/…-profile, or a link to one; or a job of yours that runs on this node")
+        ->required();
     command->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
         ->type_name("FILE")
         ->capture_default_str();
@@ -137,11 +179,14 @@ void add_show_command(CLI::App& app, Action& action) {
     command->footer(
         "Starts no Guix. A lock says what the environment takes and which channels made it; packages and variables "
         "are\n"
-        "read from the profile, which must be in /gnu/store or in the store of this node's senvd.\n\n"
+        "read from the profile, which must be in /gnu/store or in the store of this node's senvd. Of a job, that is "
+        "the\n"
+        "profile which its script, or else its latest step, is in on this node.\n\n"
         "Examples:\n"
         "  senv show environment.lock\n"
         "  senv show ~/.guix-profile\n"
-        "  senv show --json $GUIX_ENVIRONMENT     in a job");
+        "  senv show --json $GUIX_ENVIRONMENT     in a job\n"
+        "  srun --jobid=123 --overlap -N1 -n1 senv show 123");
     command->callback([&action, options] { action = [options] { return show_command(*options); }; });
 }
 

@@ -168,6 +168,12 @@ JOB
         run -0 alice script -qec "srun --jobid=$job --overlap --pty bash -c 'echo \"in \${GUIX_ENVIRONMENT-nothing}\"; env | grep JOINS; true'" /dev/null
         [[ $output != *JOINS* ]]
         if [[ -n $options ]]; then says "in /gnu/store/"; else says "in nothing"; fi
+        # Seen on the node, also by its users there, and not elsewhere.
+        run alice srun --jobid="$job" --overlap -N1 -n1 senv show "$job"
+        if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: no step of it that is yours"; fi
+        run -1 alice senv show "$job"
+        says "senv: cannot show job $job: " "; it is RUNNING on n1"$'\n' \
+            "hint: while it runs, look on one of its nodes: srun --jobid=$job --overlap -N1 -n1 senv show $job"
         run -0 alice srun --jobid="$job" --overlap --env-passthrough=ignore bash -c 'echo "in ${GUIX_ENVIRONMENT-nothing}"'
         says "in nothing"
         alice scancel "$job"

@@ -63,7 +63,7 @@ refuses_all() {    # rows on stdin
 2|resolve -m m.scm --source x|cannot use this command line: --source requires --for-slurm
 2|resolve -C a.scm -C b.scm -m m.scm|cannot use this command line:
 2|lock --lock good.lock|cannot use this command line: the following arguments were not expected:
-2|show|cannot use this command line: FILE|PROFILE is required
+2|show|cannot use this command line: FILE|PROFILE|JOBID is required
 2|show good.lock good.lock|cannot use this command line:
 2|diff good.lock|cannot use this command line: TO is required
 2|config all|cannot use this command line:
