@@ -15,8 +15,7 @@ namespace senv {
 
 bool can_be_found(std::string_view command, std::string_view path);
 
-/// Names in those folders of `path` that lie below `profile` that the user may have meant, the likeliest first, three at most:
-/// equal but for case, or at most two letters off (one in a name of up to four).
+/// Names in those folders of `path` that lie below `profile` that the user may have meant (close_names.h).
 std::vector<std::string> close_commands(std::string_view command, std::string_view path, std::string_view profile);
 
 }  // namespace senv

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "cache/base/text.h"
+#include "provisioner/close_names.h"
 #include "provisioner/resolve/guix_output.h"
 
 namespace senv {
@@ -176,7 +177,39 @@ Error refusal(const Finished& finished, const std::vector<std::pair<std::string,
     return cause.hint.empty() ? error : std::move(error).hint(std::move(cause.hint));
 }
 
+// The words in front of the command that the Guix of these channels is to run.
+std::vector<std::string> with_channels(const std::optional<std::string>& channel_file) {
+    if (!channel_file) return {};
+    return {"time-machine", "-C", *channel_file, "--"};
+}
+
+void add_load_path(std::vector<std::string>& words, const Inputs& inputs) {
+    for (const std::string& dir : inputs.load_path) words.push_back("--load-path=" + dir);
+}
+
+// "NAME: unknown package" gives NAME, any other cause nothing.
+std::string_view unknown_package(std::string_view cause) {
+    static constexpr std::string_view mark = ": unknown package";
+    if (!cause.ends_with(mark)) return {};
+    cause.remove_suffix(mark.size());
+    const auto at = cause.rfind(' ');
+    return at == std::string_view::npos ? cause : cause.substr(at + 1);
+}
+
 }  // namespace
+
+std::vector<std::string> GuixSession::available(const Inputs& inputs, const std::optional<std::string>& channel_file) {
+    std::vector<std::string> words = with_channels(channel_file);
+    for (const char* word : {"package", "--list-available"}) words.emplace_back(word);
+    add_load_path(words, inputs);
+    const auto finished = ask(std::move(words), true, "");
+    std::vector<std::string> names;
+    if (!finished) return names;
+    for (const std::string_view line : split(finished->result, '\n')) {
+        names.emplace_back(line.substr(0, line.find_first_of(" \t")));
+    }
+    return names;
+}
 
 Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, const std::string& file,
                                                   const std::string& doing) {
@@ -195,8 +228,7 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
                                      Build build, const std::optional<std::string>& channel_file,
                                      const std::vector<std::pair<std::string, std::string>>& names,
                                      const std::string& doing) {
-    std::vector<std::string> words;
-    if (channel_file) words = {"time-machine", "-C", *channel_file, "--"};
+    std::vector<std::string> words = with_channels(channel_file);
     // -v3, because a build that says nothing looks like one that hangs. The profile's path is read from the link: what the
     // user's code prints cannot be taken for it.
     for (const char* word : {"build", "-v3"}) words.emplace_back(word);
@@ -204,7 +236,7 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
         // Of what says that it prefers to be built where Guix runs, the daemon builds one at a time all the same.
         for (const char* word : {"--max-jobs=0", "--no-offload"}) words.emplace_back(word);
     }
-    for (const std::string& dir : inputs.load_path) words.push_back("--load-path=" + dir);
+    add_load_path(words, inputs);
     for (const std::string& word : {"--system=" + inputs.system, "--file=" + program, "--root=" + link}) {
         words.push_back(word);
     }
@@ -212,6 +244,10 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
     if (!finished.succeeded()) {
         Error error = refusal(finished, names, doing);
         const std::string what = error.what().substr(std::min(error.what().size(), doing.size() + 2));
+        if (const auto unknown = unknown_package(what); !unknown.empty()) {
+            const auto close = close_names(unknown, available(inputs, channel_file));
+            if (!close.empty()) return std::move(error).hint("did you mean " + join(close, " or ") + "?");
+        }
         for (const auto* sources : {&inputs.manifests, &inputs.files}) {
             for (const SourceFile& source : *sources) {
                 const std::string shown = excerpt(what, source.name, source.text);

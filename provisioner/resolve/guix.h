@@ -1,4 +1,4 @@
-// guix.h: the user's guix: which one answers, and the three things that senv asks of it.
+// guix.h: the user's guix: which one answers, and the things that senv asks of it.
 //
 // Runs as  the user, with his environment but for the variables that change what a manifest means (GUIX_BUILD_OPTIONS,
 //          GUIX_EXTENSIONS_PATH, GUIX_PULL_URL, GUILE_LOAD_PATH, GUILE_LOAD_COMPILED_PATH, GUIX_ENVIRONMENT, GUIX_PROFILE),
@@ -44,6 +44,7 @@ public:
     /// `guix time-machine -C FILE`: makes that Guix ready and returns its profile.
     Result<std::string> prepare_channels(const SourceFile& channels, const std::string& file, const std::string& doing);
     /// `guix build -f PROGRAM --root=LINK` (program.h): builds the profile and returns it. Build::never: the daemon makes sure.
+    /// When it knows no package of a name, Guix is asked once more which it has, for a hint.
     Result<StorePath> build(const std::string& program, const std::string& link, const Inputs& inputs, Build build,
                             const std::optional<std::string>& channel_file,
                             const std::vector<std::pair<std::string, std::string>>& names, const std::string& doing);
@@ -53,6 +54,8 @@ public:
                           Lock& lock, const std::string& doing);
 
 private:
+    /// The names of all packages; none when Guix does not say.
+    std::vector<std::string> available(const Inputs& inputs, const std::optional<std::string>& channel_file);
     Result<Finished> ask(std::vector<std::string> words, bool stdout_is_result, const std::string& doing);
 
     const Guix& guix_;

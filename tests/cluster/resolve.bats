@@ -553,6 +553,8 @@ END
     error "no-such-package: unknown package" "senv: hint: look for the name with \`guix search\`"
     resolve --packages senv-hello,no-such-package -C $channels_1
     error "senv: cannot resolve packages 'senv-hello,no-such-package'" "no-such-package: unknown package"
+    resolve --packages senv-hello,senv-zilb -C $channels_1
+    error "senv-zilb: unknown package" "senv: hint: did you mean senv-zlib?"
     resolve --packages senv-hello@7 -C $channels_1
     error "package not found for version 7"
 }
