@@ -149,7 +149,9 @@ Result<void> NodeStep::prepare_or_fail() {
     const auto text = resolution_in(job);
     has_task_prolog_ = job.contains(task_prolog_variable);
     is_quiet_ = job.contains(quiet_variable);
-    for (const char* name : {job_control_copy, joining_variable, quiet_variable, task_prolog_variable}) {
+    is_verbose_ = job.contains(verbose_variable);
+    for (const char* name :
+         {job_control_copy, joining_variable, quiet_variable, verbose_variable, task_prolog_variable}) {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
     if (!text) {
@@ -242,6 +244,7 @@ Result<void> NodeStep::accept(wire::Plan plan) {
     if (plan.profile != resolution_->profile.absolute()) {
         return Error(Kind::corrupt, "senvd answered for another profile than " + resolution_->profile.absolute());
     }
+    ready_ = Clock::now();
     if (resolution_->keeping == Keeping()) return apply(plan);
     plan_ = std::move(plan);
     return {};
@@ -281,8 +284,14 @@ void NodeStep::log_start(const Result<void>& asked) {
 void NodeStep::enter() {
     if (!siblings_ || error_) return;
     const StoreMount mount{settings_->store, "/gnu/store", senvd_uid_};
-    const Result<void> entered = contained(
-        [&] { return siblings_->enter([&] { return enter_new_namespace(mount); }, join_namespace, namespace_limit); });
+    const auto enter_first = [&] {
+        const auto begin = Clock::now();
+        Result<Fd> made = enter_new_namespace(mount);
+        mounting_ = Clock::now() - begin;
+        return made;
+    };
+    const Result<void> entered =
+        contained([&] { return siblings_->enter(enter_first, join_namespace, namespace_limit); });
     if (!entered) error_ = entered.error();
 }
 
@@ -297,7 +306,18 @@ void NodeStep::start() {
         if (auto applied = contained([this] { return apply(*plan_); }); !applied) error_ = std::move(applied).error();
     }
     if (error_) fail(*error_);
+    tell_times();
     check_command();
+}
+
+void NodeStep::tell_times() {
+    if (!is_verbose_ || !mounting_) return;
+    const auto shown = [](Clock::duration time) {
+        return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
+    };
+    host_.note("senv: " + host_.node_name() +
+               (tasks_wait_ ? " fetched the environment in " + shown(ready_ - begun_) : " has the environment") +
+               ", entered it in " + shown(*mounting_));
 }
 
 // Slurm would say "execve(): NAME: No such file or directory", from every task.

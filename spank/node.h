@@ -58,6 +58,7 @@ private:
     Result<wire::Connection> ask_again();
     Result<void> may_wait() const;
     void tell(const wire::Progress& progress);
+    void tell_times();
     void log_start(const Result<void>& asked);
     void check_command();
     void fail(const Error& error);
@@ -72,14 +73,17 @@ private:
     bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
     bool is_marked_ = false;          // the command is a name as the user wrote it
     bool is_quiet_ = false;           // srun was told so
+    bool is_verbose_ = false;         // the same
     bool has_task_prolog_ = false;    // of srun
     bool tasks_wait_ = false;         // senvd did not listen, or is fetching
     std::optional<wire::Plan> plan_;  // what tasks still have to apply
     uid_t senvd_uid_ = 0;
     pid_t slurmstepd_ = 0;
     Fd lease_;
-    wire::Connection pending_{Fd()};  // where senvd's answer is to come
+    wire::Connection pending_{Fd()};           // where senvd's answer is to come
+    std::optional<Clock::duration> mounting_;  // what it took; in the task that did it
     Deadline begun_;
+    Deadline ready_;
     Deadline deadline_;
     Deadline next_word_;
 };

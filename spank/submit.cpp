@@ -425,7 +425,9 @@ Result<void> agree_with_first(const Host& host, const Given& given, std::optiona
 }
 
 void mark_command(Host& host) {
-    if (loudness(host) == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
+    const auto how = loudness(host);
+    if (how == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
+    if (how == Loudness::verbose) host.set_own_variable(verbose_variable, "yes");
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
     if (is_there(host.command_line(), multi_prog_word)) {
         hide_from_nodes_without_plugin(host);

@@ -30,6 +30,7 @@
 namespace senv {
 
 inline constexpr const char* quiet_variable = "SLURM_SENV_QUIET";              // srun was told so
+inline constexpr const char* verbose_variable = "SLURM_SENV_VERBOSE";          // the same, of -v
 inline constexpr const char* task_prolog_variable = "SLURM_SENV_TASK_PROLOG";  // srun has a --task-prolog of its own
 inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-node/";
 inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";

@@ -243,6 +243,7 @@ JOB
     printf 'tune.partition = { main = "skylake", other = "znver4" }\ntune.constraint = { zen4 = "znver4" }\n' |
         cluster root login tee /etc/senv/senv.toml >/dev/null
     run -0 alice srun -v -p main "${hello[@]}" --env-tune=auto senv-hello
+    [[ $output =~ "senv: n1 "(has the environment|fetched the environment in [0-9]+ ms)", entered it in "[0-9]+" ms" ]]
     says "senv-hello 1.0" "senv: tuned for skylake: partition 'main'"
     run -1 alice sbatch --partition=main,other "${hello[@]}" --env-tune=auto --wrap true
     says "senv: cannot use --env-tune=auto: for partition 'main' the site names skylake, for partition 'other' znver4"
