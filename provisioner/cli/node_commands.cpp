@@ -1,6 +1,7 @@
 // node_commands.cpp: what asks senvd on this node, over cache/wire/protocol.md.
 #include "provisioner/cli/node_commands.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -335,6 +336,14 @@ CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, c
     return command;
 }
 
+/// The folder that senvd keeps items in.
+Result<std::string> store_of_node(const std::string& socket) {
+    Options options;
+    options.socket = socket;
+    const auto status = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
+    return SENV_TRY(read_json(status)).at("store").get<std::string>();
+}
+
 /// Errors: missing when senvd does not have all of it, and those of asking.
 Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& profile) {
     Options options;
@@ -344,9 +353,7 @@ Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& 
         return one.at("profile").get<std::string>() == profile.absolute() && one.at("complete").get<bool>();
     });
     if (found == all.end()) return Error(Kind::missing, "it does not have all of it");
-    const auto status = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
-    return NodeClosure{SENV_TRY(read_json(status)).at("store").get<std::string>(), number(*found, "items"),
-                       number(*found, "disk_bytes")};
+    return NodeClosure{SENV_TRY(store_of_node(socket)), number(*found, "items"), number(*found, "disk_bytes")};
 }
 
 }  // namespace
@@ -365,6 +372,14 @@ Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, b
     if (!before.lease) return Error(Kind::corrupt, "senvd gave no lease of the environment");
     return OnNode{SENV_TRY(closure_on_node(socket, profile)).store, connection.peer_uid(),
                   SENV_TRY(wire::Plan::decode(plan)), std::move(before.lease)};
+}
+
+bool shows_store_of_node(const std::string& socket, const std::string& folder) {
+    const auto store = store_of_node(socket);
+    struct stat one {};
+    struct stat other {};
+    return store && ::stat(store->c_str(), &one) == 0 && ::stat(folder.c_str(), &other) == 0 &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job) {

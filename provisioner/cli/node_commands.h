@@ -24,6 +24,9 @@ struct OnNode {
 };
 Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, bool quiet);
 
+/// Whether `folder` is the store of the senvd that listens at `socket`, as /gnu/store is inside a job.
+bool shows_store_of_node(const std::string& socket, const std::string& folder);
+
 /// The profile that a step of this job of the user's holds on this node; empty when none does.
 Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job);
 

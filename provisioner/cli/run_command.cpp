@@ -50,13 +50,14 @@ Result<void> mount_store(const OnNode& node) {
     return {};
 }
 
-/// What entering does to variables. Where Guix's store has the profile that is read, else what senvd brings here is mounted.
+/// What entering does to variables. Where Guix's store has the profile that is read, else what senvd brings here is mounted,
+/// unless that is what /gnu/store shows already, inside a job.
 Result<wire::Plan> make_visible(const Options& options, const StorePath& profile) {
-    if (exists(profile.absolute())) {
-        return plan_of_profile(std::string(store_prefix.substr(0, store_prefix.size() - 1)), profile);
-    }
+    const std::string store(store_prefix.substr(0, store_prefix.size() - 1));
+    const bool is_visible = exists(profile.absolute());
+    if (is_visible && !shows_store_of_node(options.socket, store)) return plan_of_profile(store, profile);
     OnNode node = SENV_TRY(bring_here(options.socket, profile, options.quiet));
-    SENV_TRY(mount_store(node));
+    if (!is_visible) SENV_TRY(mount_store(node));
     // Left open: the command and all that it starts keep the environment on the node.
     SENV_TRY(inheritable(node.lease)).release();
     return std::move(node.plan);

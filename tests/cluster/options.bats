@@ -92,6 +92,10 @@ guix_variables() { grep -vE '^(SLURM|SRUN|PMIX?_|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|
     alice scancel -u alice
     wait "$step" || true
     assert_nothing_left
+    # In a job, whose /gnu/store shows it already: it has a lease of its own all the same.
+    run -0 --separate-stderr alice srun --env-packages=senv-bash --env-channels=channels.scm senv run --lock hello.lock -- \
+        sh -c 'senv status --json'
+    [[ $(jq "[.leases[] | select(.profile == \"$profile\")] | length" <<<"$output") -eq 1 ]]
 }
 
 @test "--env-preserve: what matches stays, in plain and in pure, and in steps below" {
