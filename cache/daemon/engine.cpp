@@ -22,7 +22,6 @@
 #include "cache/fetch/retry.h"
 #include "cache/formats/origin.h"
 #include "cache/store/closure.h"
-#include "cache/store/tree_hash.h"
 
 namespace senv {
 
@@ -369,9 +368,7 @@ private:
     void check_until(const std::stop_token& stop) {
         name_thread("senvd-verifier");
         while (auto item = checks_.pop(stop)) {
-            auto result = contained([&] {
-                return check_tree(store_.state().store, item->path.base(), {item->nar_hash, item->nar_size}, stop);
-            });
+            auto result = contained([&] { return store_.check(*item, stop); });
             mailbox_.push(Checked{item->path, std::move(result)});
         }
     }

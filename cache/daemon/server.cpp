@@ -129,6 +129,9 @@ void log_repairs(const Repairs& repairs) {
     else if (repairs.checked > 0)
         log(Level::warning, "checked-after-reboot", {{"items_hashed", repairs.checked}});
     if (repairs.lost_pins > 0) log(Level::warning, "pins-lost", {{"lines", repairs.lost_pins}});
+    for (const auto& path : repairs.damaged) {
+        log_error(Level::warning, "damaged", Error(Kind::missing, "its narinfo is lost"), {{"item", path.absolute()}});
+    }
     for (const auto& name : repairs.removed) log(Level::warning, "removed-at-start", {{"name", name}});
 }
 

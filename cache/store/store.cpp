@@ -10,6 +10,7 @@
 
 #include "cache/store/files.h"
 #include "cache/store/tree_hash.h"
+#include "cache/verify/signature.h"
 
 namespace senv {
 
@@ -182,35 +183,56 @@ Result<void> Store::rebuild(const std::function<Result<void>(const Narinfo&)>& v
     return {};
 }
 
-bool Store::has_narinfo_of(const ItemRecord& record) const {
-    const auto text = read_small_file(state_.narinfo, record.path.base(), max_narinfo_bytes);
-    if (!text) return false;
-    const auto narinfo = Narinfo::parse(*text);
-    return narinfo && narinfo->path() == record.path && narinfo->nar_hash() == record.nar_hash;
+Result<void> Store::check_narinfo(const ItemRecord& record) const {
+    const auto text = SENV_TRY(read_small_file(state_.narinfo, record.path.base(), max_narinfo_bytes));
+    const auto narinfo = SENV_TRY(Narinfo::parse(text));
+    if (narinfo.path() != record.path || narinfo.nar_hash() != record.nar_hash ||
+        narinfo.nar_size() != record.nar_size || narinfo.references() != record.references) {
+        return Error(Kind::corrupt, "it says something else than the signed one");
+    }
+    auto is_signed = check_signature(narinfo);
+    if (!is_signed && is_signed.error().kind() == Kind::untrusted) {
+        return Error(Kind::corrupt, is_signed.error().what());
+    }
+    return is_signed;
+}
+
+Result<void> Store::check(const ItemRecord& record, const std::stop_token& stop) const {
+    SENV_TRY(check_tree(state_.store, record.path.base(), {record.nar_hash, record.nar_size}, stop));
+    return check_narinfo(record).in("its narinfo");
 }
 
 Result<void> Store::repair(bool check_hashes, Repairs& repairs) {
     auto items = SENV_TRY(Names::of(state_.store));
     auto narinfos = SENV_TRY(Names::of(state_.narinfo));
     std::vector<StorePath> dropped;
+    std::vector<StorePath> incomplete;
     std::vector<ItemRecord> suspect;
     SENV_TRY(catalog_.profiles());  // all is read before anything is changed
     SENV_TRY(catalog_.for_each([&](const ItemRecord& record) {
         const std::string& base = record.path.base();
-        if (!items.has(base) || !narinfos.has(base)) {
+        if (!items.has(base)) {
             dropped.push_back(record.path);
             return;
         }
         items.claim(base);
-        narinfos.claim(base);
-        if (check_hashes && !record.durable) suspect.push_back(record);
+        if (narinfos.has(base)) narinfos.claim(base);
+        if (check_hashes && !record.durable) {
+            suspect.push_back(record);
+        } else if (!narinfos.has(base) && !record.damaged) {
+            incomplete.push_back(record.path);
+        }
     }));
+    for (auto& path : incomplete) {
+        SENV_TRY(mark_damaged(path));
+        repairs.damaged.push_back(std::move(path));
+    }
     std::vector<std::string> unwanted = items.unclaimed();
     for (const auto& record : suspect) {
         const std::string& base = record.path.base();
         const auto found = hash_tree(state_.store, base);
         ++repairs.checked;
-        if (found && found->hash == record.nar_hash && found->nar_size == record.nar_size && has_narinfo_of(record)) {
+        if (found && found->hash == record.nar_hash && found->nar_size == record.nar_size && check_narinfo(record)) {
             SENV_TRY(close_top_directory(state_.store, base));
         } else {
             dropped.push_back(record.path);
@@ -279,8 +301,7 @@ Result<Staging> Store::evict(std::span<const StorePath> paths, std::span<const S
     SENV_TRY(with_reserve([&] { return catalog_.remove(paths); }));
     Staging grave = SENV_TRY(with_reserve([&] { return new_staging(); }));
     for (const auto& path : paths) {
-        const auto moved =
-            with_reserve([&] { return move_tree(state_.store, path.base(), grave.dir(), path.base()); });
+        const auto moved = with_reserve([&] { return move_tree(state_.store, path.base(), grave.dir(), path.base()); });
         if (!moved && moved.error().kind() != Kind::missing) return moved.error();
         if (::unlinkat(state_.narinfo.get(), path.base().c_str(), 0) != 0 && errno != ENOENT) {
             return Error::sys(errno, "cannot remove the narinfo of '" + path.base() + "'");

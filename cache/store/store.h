@@ -10,8 +10,9 @@
 // Crash    open() brings back order from a stop at any of these points: what has no row is removed, a row without its tree
 //          or narinfo is dropped. After a reboot that was no clean stop, items not known to be on the disk are hashed, and
 //          dropped when they or their narinfos differ. A lost or damaged catalog is made anew: every item whose narinfo is
-//          still vouched for and whose hash is right stays.
-// Threads  new_staging(), place() and sync() from any thread; everything else from one thread at a time.
+//          still vouched for and whose hash is right stays. That is what narinfos are kept for. One that is lost while the
+//          catalog has the item is no trace of a crash: the item counts as damaged, and a job's files stay.
+// Threads  new_staging(), place(), check() and sync() from any thread; everything else from one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,7 @@ struct Repairs {
     bool catalog_rebuilt = false;
     std::size_t checked = 0;           // items hashed
     std::vector<std::string> removed;  // names in store/ that were not valid, or not any more
+    std::vector<StorePath> damaged;    // whose narinfo was lost
     std::size_t lost_pins = 0;         // that could not be read
 };
 
@@ -71,6 +74,9 @@ public:
     /// `room`: what its tree and its narinfo take.
     Result<void> record(const Narinfo& narinfo, const Room& room, std::int64_t now);
 
+    /// Whether its tree, with the modes of the store, and its narinfo are what was signed. corrupt or missing: they are not;
+    /// busy: stopped; any other: it could not be found out.
+    Result<void> check(const ItemRecord& record, const std::stop_token& stop) const;
     /// The item counts as missing until it is recorded again. Works on a full disk.
     Result<void> mark_damaged(const StorePath& path);
 
@@ -108,7 +114,7 @@ private:
           boot_id_(std::move(boot_id)),
           pins_(std::move(pins)) {}
     Result<void> repair(bool check_hashes, Repairs& repairs);
-    bool has_narinfo_of(const ItemRecord& record) const;
+    Result<void> check_narinfo(const ItemRecord& record) const;
     Result<void> rebuild(const std::function<Result<void>(const Narinfo&)>& vouch, Repairs& repairs);
     Result<void> write_session(std::string_view end) const;
     Result<void> replace_pins(std::set<StorePath> pins);

@@ -25,5 +25,7 @@ Result<void> init_signatures();
 bool is_fips_mode() noexcept;
 
 Result<void> verify_signature(const Narinfo& narinfo, const Acl& acl);
+/// Whether the signature is what the key that it names made for this text, whoever's that key is.
+Result<void> check_signature(const Narinfo& narinfo);
 
 }  // namespace senv

@@ -9,10 +9,12 @@ damage() {    # WAY ITEM
         "a file more") echo more >"$at/share/more" && chmod 444 "$at/share/more" ;;
         "another mode") chmod 644 "$at/share/text" ;;
         "nothing left") chmod -R u+w "$at" && rm -r "$at" ;;
+        "no narinfo") rm "$root/state/narinfo/${at##*/}" ;;
+        "another narinfo") sed -i 's/^NarSize: /&1/' "$root/state/narinfo/${at##*/}" ;;
     esac
 }
 
-damages=("another byte" "a file less" "a file more" "another mode" "nothing left")
+damages=("another byte" "a file less" "a file more" "another mode" "nothing left" "no narinfo" "another narinfo")
 
 needs_root() { [[ $(id -u) -eq 0 ]] || skip "damaging another user's files needs root"; }
 

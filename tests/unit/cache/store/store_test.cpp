@@ -183,17 +183,58 @@ TEST_F(StoreTest, StoppedWhileEvicting) {
     expect_sound(store);
 }
 
-TEST_F(StoreTest, ARowWithoutItsTreeOrItsNarinfoIsDropped) {
+TEST_F(StoreTest, ARowWithoutItsTreeIsDropped) {
     {
         Store store = open();
         add(store, a);
-        add(store, b);
         ASSERT_THAT(remove_tree(store.state().store, a.path().base()), IsOk());
-        fs::remove(dir / ("narinfo/" + b.path().base()));
     }
     Store store = open();
     EXPECT_EQ(store.catalog().totals()->items, 0U);
     expect_sound(store);
+}
+
+TEST_F(StoreTest, AnItemWithoutItsNarinfoIsDamagedAndItsTreeStays) {
+    {
+        Store store = open();
+        add(store, a);
+        fs::remove(dir / ("narinfo/" + a.path().base()));
+    }
+    for (const bool is_news : {true, false}) {
+        Store store = open();
+        EXPECT_EQ(repairs.damaged.size(), is_news ? 1U : 0U);
+        EXPECT_TRUE((*store.catalog().row(a.path()))->damaged);
+        EXPECT_THAT(names("store"), ElementsAre(a.path().base()));
+    }
+    Store store = open();
+    add(store, a);
+    expect_sound(store);
+    EXPECT_TRUE(*store.catalog().find(a.path()));
+}
+
+TEST_F(StoreTest, ChecksTheNarinfoAsWellAsTheTree) {
+    Store store = open();
+    add(store, b);
+    const ItemRecord record = **store.catalog().find(b.path());
+    const std::string file = dir / ("narinfo/" + b.path().base());
+    const auto check = [&] { return store.check(record, {}); };
+    const auto becomes = [&](std::string_view text) { std::ofstream(file) << text; };
+    EXPECT_THAT(check(), IsOk());
+    becomes(a.narinfo.text());
+    EXPECT_THAT(check(), FailsWith(Kind::corrupt, "its narinfo: it says something else than the signed one"));
+    becomes(b.narinfo.signed_text());
+    EXPECT_THAT(check(), FailsWith(Kind::corrupt, "its narinfo: it is not signed"));
+    const std::string_view other = a.narinfo.text();
+    becomes(std::string(b.narinfo.signed_text()) + std::string(other.substr(a.narinfo.signed_text().size())));
+    EXPECT_THAT(check(), FailsWith(Kind::corrupt, "its narinfo: the signature is for another text"));
+    becomes("");
+    EXPECT_THAT(check(), FailsWith(Kind::corrupt, "its narinfo: "));
+    fs::remove(file);
+    EXPECT_THAT(check(), FailsWith(Kind::missing, "its narinfo: "));
+    becomes(b.narinfo.text());
+    EXPECT_THAT(check(), IsOk());
+    spoil(b);
+    EXPECT_THAT(check(), FailsWith(Kind::corrupt, ""));
 }
 
 TEST_F(StoreTest, KilledAtAnyTimeItComesBackSound) {
