@@ -1349,6 +1349,11 @@ private:
                 verification_->to_check.push_back(message.item);
                 return {};
             }
+            if (!message.result && !is_damage(message.result.error())) {
+                log_error(Level::warning, "unreadable", message.result.error(), {{"item", message.item.absolute()}});
+                verification_->result.unreadable.push_back({message.item, message.result.error().what()});
+                return {};
+            }
             verification_->result.checked += 1;
             verification_->result.bytes += record->nar_size;
             if (message.result) return {};
@@ -1362,6 +1367,9 @@ private:
         check_next();
         return {};
     }
+
+    /// Else it says nothing about the item: this node could not read it, now.
+    static bool is_damage(const Error& error) { return error.kind() == Kind::corrupt || error.kind() == Kind::missing; }
 
     /// From here on nobody gets the item as complete.
     Result<void> condemn(const ItemRecord& record) {
@@ -1439,7 +1447,8 @@ private:
             {{"checked", result.checked},
              {"bytes", result.bytes},
              {"damaged", result.damaged.size()},
-             {"repaired", result.repaired.size()}});
+             {"repaired", result.repaired.size()},
+             {"unreadable", result.unreadable.size()}});
         answer(ended.client, "verify", [&]() -> Result<std::string> { return to_json(result); });
         return ended.repair ? evict_damaged(result.not_repaired) : Result<void>();
     }

@@ -30,7 +30,8 @@
 //     warning damaged          item + error                      it is not as signed: it counts as missing
 //     info    repaired         item                              it came anew
 //     warning not-repaired     item + error
-//     info    verified         checked bytes damaged repaired
+//     warning unreadable       item + error                      it could not be checked; nothing else follows from that
+//     info    verified         checked bytes damaged repaired unreadable
 //     warning sync             + error                           tried again
 //   senvd
 //     info    starting         version state_dir downloads nice cpus

@@ -35,12 +35,9 @@ Json shown(const SpaceStatus& space) {
         disk["inodes"] = usage.all.inodes;
         disk["inodes_free"] = usage.free.inodes;
     }
-    return {{"disk", std::move(disk)},
-            {"store", {{"bytes", usage.store.bytes}, {"inodes", usage.store.inodes}}},
-            {"high_water", space.high_water},
-            {"low_water", space.low_water},
-            {"evicting", space.evicting},
-            {"pins", space.pins}};
+    return {{"disk", std::move(disk)},        {"store", {{"bytes", usage.store.bytes}, {"inodes", usage.store.inodes}}},
+            {"high_water", space.high_water}, {"low_water", space.low_water},
+            {"evicting", space.evicting},     {"pins", space.pins}};
 }
 
 }  // namespace
@@ -112,6 +109,7 @@ std::string to_json(const Verified& verified) {
     list(json, "damaged", verified.damaged, flaw);
     list(json, "repaired", verified.repaired, [](const StorePath& item) { return Json(item.absolute()); });
     list(json, "not_repaired", verified.not_repaired, flaw);
+    list(json, "unreadable", verified.unreadable, flaw);
     return text_of(json);
 }
 

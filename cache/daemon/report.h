@@ -31,7 +31,7 @@ inline constexpr std::size_t most_list_bytes = 150UL * 1024;
 struct FetchStatus {
     struct Transfer {
         StorePath item;
-        std::string origin;  // without credentials
+        std::string origin;            // without credentials
         std::uint64_t bytes_done = 0;  // of nar
         std::uint64_t bytes_total = 0;
     };
@@ -92,6 +92,7 @@ struct Verified {
     std::vector<Flaw> damaged;
     std::vector<StorePath> repaired;
     std::vector<Flaw> not_repaired;
+    std::vector<Flaw> unreadable;  // not checked: whether they are damaged is not known
 };
 
 std::string to_json(const Status& status);

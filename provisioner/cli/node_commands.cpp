@@ -285,13 +285,14 @@ Result<int> fetch(const Options& options) {
     return print(json.dump() + "\n");
 }
 
-/// Exit status 1 when something stays damaged.
+/// Exit status 1 when something stays damaged, or could not be checked.
 Result<int> print_verified(const std::string& text, bool as_json) {
     const Json json = SENV_TRY(read_json(text));
     const auto size_of = [&](const std::string& list) {
         return json.at(list).size() + json.value("more_" + list, std::uint64_t{0});
     };
-    const int status = size_of("not_repaired") == 0 && size_of("repaired") == size_of("damaged") ? 0 : 1;
+    const bool all_is_well =
+        size_of("not_repaired") == 0 && size_of("unreadable") == 0 && size_of("repaired") == size_of("damaged");
     std::string out = text + "\n";
     if (!as_json) {
         out.clear();
@@ -307,11 +308,14 @@ Result<int> print_verified(const std::string& text, bool as_json) {
         show("damaged", "damaged ");
         show("repaired", "repaired ");
         show("not_repaired", "not repaired ");
+        show("unreadable", "cannot read ");
         out += "checked " + count(number(json, "checked"), "item") + ", " + human_bytes(number(json, "bytes")) + "; " +
-               std::to_string(size_of("damaged")) + " damaged, " + std::to_string(size_of("repaired")) + " repaired\n";
+               std::to_string(size_of("damaged")) + " damaged, " + std::to_string(size_of("repaired")) + " repaired";
+        if (size_of("unreadable") > 0) out += ", " + std::to_string(size_of("unreadable")) + " not readable";
+        out += "\n";
     }
     SENV_TRY(print(out));
-    return status;
+    return all_is_well ? 0 : 1;
 }
 
 Result<int> verify(const Options& options) {

@@ -31,7 +31,7 @@ hold() {    # PROFILE: leased by a process, the last of `pids`
     says "checked 0 items, 0 B; 0 damaged, 0 repaired"
     run -0 provision "$profile"
     run -0 senv verify -q --json
-    [[ $(jq -c 'del(.bytes)' <<<"$output") == '{"checked":3,"damaged":[],"repaired":[],"not_repaired":[]}' ]]
+    [[ $(jq -c 'del(.bytes)' <<<"$output") == '{"checked":3,"damaged":[],"repaired":[],"not_repaired":[],"unreadable":[]}' ]]
     run -0 senv verify "$lib" "$tool"
     says "checked 2 items"
     run -1 senv verify /gnu/store/00000000000000000000000000000000-absent
@@ -62,6 +62,26 @@ hold() {    # PROFILE: leased by a process, the last of `pids`
     [[ $(senv status --json | jq .items) -eq $((${#all[@]} + 1)) ]]
     wait_until nothing_in staging
     store_is_sound
+    stop_senvd
+}
+
+@test "what the node cannot read is said, and is no damage" {
+    publish_closure
+    start_senvd
+    run -0 provision "$profile"
+    local at=$root/state/store/${lib##*/} fault
+    for fault in read:error=EIO openat:error=EMFILE; do
+        start_faults -P "$at/share/text" -P "$at" -e "trace=${fault%%:*}" -e "inject=$fault"
+        run -1 senv verify
+        end_faults
+        says "cannot read $lib: " "checked 2 items" "0 damaged, 0 repaired, 1 not readable"
+        [[ $output == *": Input/output error"* || $output == *": Too many open files"* ]]
+    done
+    log_has unreadable level=warning "item=$lib" kind=io
+    [[ $(senv status --json | jq .items) -eq 3 ]]
+    run -0 senv verify
+    says "checked 3 items"
+    asked 6    # nothing came anew
     stop_senvd
 }
 

@@ -760,7 +760,8 @@ TEST_F(EngineTest, WhatCannotFitIsRefusedBeforeItIsFetched) {
     expect_complete(q);
     ASSERT_THAT(pin(q), HasSubstr("\"pinned\":true"));
     const auto text = expect_failed(r.path());
-    EXPECT_THAT(text, HasSubstr("cannot fetch '" + r.path().absolute() + "': it needs 1088.0 PiB more on this node's disk; "));
+    EXPECT_THAT(
+        text, HasSubstr("cannot fetch '" + r.path().absolute() + "': it needs 1088.0 PiB more on this node's disk; "));
     EXPECT_THAT(text, HasSubstr("held are 24.0 KiB '" + q.path().absolute() + "' (pinned)|try again when"));
     EXPECT_EQ(servers.asked("nar " + r.path().base()), 0U);
     EXPECT_EQ(servers.asked("nar " + huge.path().base()), 0U);
@@ -926,10 +927,11 @@ TEST_F(EngineTest, StatusSaysWhatIsFetchedFromWhereAndForWhom) {
 
 TEST_F(EngineTest, VerifyFindsNothingWhereAllIsWhole) {
     for (const auto& item : {lib, tool, p}) servers.give(first, item);
-    EXPECT_EQ(verify(), R"({"checked":0,"bytes":0,"damaged":[],"repaired":[],"not_repaired":[]})");
+    EXPECT_EQ(verify(), R"({"checked":0,"bytes":0,"damaged":[],"repaired":[],"not_repaired":[],"unreadable":[]})");
     expect_complete(p);
     const auto bytes = std::to_string(lib.nar.size() + tool.nar.size() + p.nar.size());
-    EXPECT_EQ(verify(), "{\"checked\":3,\"bytes\":" + bytes + R"(,"damaged":[],"repaired":[],"not_repaired":[]})");
+    EXPECT_EQ(verify(), "{\"checked\":3,\"bytes\":" + bytes +
+                            R"(,"damaged":[],"repaired":[],"not_repaired":[],"unreadable":[]})");
     EXPECT_THAT(verify(true, {tool.path(), lib.path()}), HasSubstr("{\"checked\":2,"));
     EXPECT_THAT(verify(true, {tool.path(), q.path()}),
                 HasSubstr("cannot verify '" + q.path().absolute() + "': it is not on this node"));
