@@ -158,7 +158,8 @@ Result<RemoteSources> start_fetcher(const ServerConfig& config) {
             log_error(Level::warning, "fetcher-lost", *renewal.lost,
                       {{"again_ms", static_cast<std::uint64_t>(renewal.delay.count())}});
         } else {
-            log(Level::info, "fetcher-renewed", {{"why", "files of the resolver or mounts of folders were replaced"}});
+            log(Level::info, "fetcher-renewed",
+                {{"why", "files of the resolver or mounts of folders were replaced, or a folder answers again"}});
         }
     }));
     const Sandbox& sandbox = sources.sandbox;

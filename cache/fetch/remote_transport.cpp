@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include "cache/fetch/confine.h"
 #include "cache/fetch/fetcher.h"
 #include "cache/fetch/ring.h"
+#include "cache/formats/origin.h"
 
 namespace senv {
 
@@ -35,6 +38,8 @@ constexpr milliseconds longest_delay{10'000};
 constexpr seconds long_life{60};
 constexpr int slacks_to_start = 4;
 constexpr seconds reap_limit{2};  // a process that was killed may hang in the kernel, on a file server for instance
+constexpr milliseconds look_slice{2};
+constexpr seconds folder_limit{5};  // for a folder to answer; it may be mounted on use
 constexpr milliseconds ring_slice{250};
 constexpr milliseconds slot_slice{20};
 constexpr int look_period = 1000;  // ms, between two looks at the limits while something is asked of it
@@ -110,6 +115,22 @@ Result<pid_t> spawn(const std::string& program, const Fd& control, const Fd& mem
     if (failed == 0) failed = ::posix_spawn(&pid, program.c_str(), actions, nullptr, words.data(), environ);
     if (failed != 0) return Error::sys(failed, doing);
     return pid;
+}
+
+/// A process that ends when the folder answers, whatever it answers: one whose mount hangs holds up who opens it.
+Result<Process> look_into(const std::string& folder) {
+    const pid_t parent = ::getpid();
+    const pid_t pid = ::fork();
+    if (pid < 0) return Error::sys(errno, "cannot start a process that looks into '" + folder + "'");
+    if (pid > 0) return Process(pid);
+    // Of many threads only this one is here: no memory may be allocated. What senvd closes must not stay open here.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    ::closefrom(0);
+    if (::getppid() != parent) ::_exit(0);
+    struct stat found = {};
+    const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (opened >= 0) (void)::fstat(opened, &found);
+    ::_exit(0);
 }
 
 /// One process, its channel and its memory. Shared by those who still use its memory after it is gone.
@@ -205,6 +226,13 @@ private:
         return {Outcome::stopped, Error(Kind::busy, shown_url(request.url) + ": the transfer " + cause), std::nullopt};
     }
 
+    static Refusal hangs(const std::string& url) {
+        const std::string limit = std::to_string(folder_limit.count());
+        return {Outcome::unreachable,
+                Error(Kind::io, shown_url(url) + ": hangs: the folder could not be opened within " + limit + " s"),
+                std::nullopt};
+    }
+
     Refusal again(const std::string& server, const Error& why) const {
         return {Outcome::again, Error(Kind::io, shown_url(server) + ": " + why.what()), std::nullopt};
     }
@@ -218,6 +246,8 @@ private:
             if (stop.stop_requested() || stopping_) return stopped(request, "was given up");
             if (failures_ != failures_before) return again(request.url, *last_failure_);
             leave_idleness();
+            const auto place = split_folder_url(request.url);
+            if (current_ && place && hanging_.contains(place->folder)) return hangs(request.url);
             if (Fetcher::Slot* slot = idle_slot()) return begin(request, *slot);
             if (Clock::now() >= request.deadline) return stopped(request, "did not begin in time");
             const auto until = std::min(request.deadline, Clock::now() + slot_slice);
@@ -230,7 +260,9 @@ private:
     // of now.
     void leave_idleness() {
         if (!current_ || !is_idle(*current_)) return;
-        if (replaced_files(config_.folders) != replaced_) {
+        const bool has_come_back =
+            std::ranges::any_of(hanging_, [](auto& one) { return one.second.gone_within(milliseconds(0)); });
+        if (has_come_back || replaced_files(config_.folders) != replaced_) {
             current_->is_outdated = true;
             current_.reset();
         }
@@ -340,6 +372,10 @@ private:
 
     // With the lock.
     void send_query(std::uint64_t id, Query& query) {
+        if (const auto folder = folder_of(query.origin); folder && hanging_.contains(*folder)) {
+            hopeless_.push_back(id);
+            return wake();
+        }
         query.sent = true;
         send(channel::AskNarinfo{id, query.origin, query.item});
     }
@@ -391,6 +427,28 @@ private:
         }
     }
 
+    /// Which folders do not answer. The fetcher does without them: it opens those that it may read before it is ready.
+    void find_hanging() {
+        std::map<std::string, Process> looking;
+        for (const auto& folder : config_.folders) {
+            if (looking.contains(folder)) continue;
+            if (auto process = look_into(folder)) looking.emplace(folder, *std::move(process));
+        }
+        const auto until = Clock::now() + folder_limit;
+        while (!stopping_ && Clock::now() < until) {
+            for (auto one = looking.begin(); one != looking.end();) {
+                one = one->second.gone_within(milliseconds(0)) ? looking.erase(one) : std::next(one);
+            }
+            if (looking.empty()) break;
+            std::this_thread::sleep_for(look_slice);
+        }
+        const std::lock_guard lock(mutex_);
+        hanging_.swap(looking);
+        for (auto& [folder, process] : looking) {
+            if (!process.end(milliseconds(0))) lingering_.push_back(std::move(process));
+        }
+    }
+
     Result<std::shared_ptr<Fetcher>> begin_fetcher() {
         std::array<int, 2> pair{};
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
@@ -399,17 +457,21 @@ private:
         Fd ours(pair[0]);
         const Fd theirs(pair[1]);
         SharedMemory memory = SENV_TRY(SharedMemory::make(config_.transfers));
+        std::vector<std::string> folders = config_.folders;
         {
             const std::lock_guard lock(mutex_);
             replaced_ = replaced_files(config_.folders);
         }
+        find_hanging();
+        std::erase_if(folders, [&](const std::string& folder) { return hanging_.contains(folder); });
         Process process(SENV_TRY(spawn(config_.program, theirs, memory.fd())));
         auto fetcher = std::make_shared<Fetcher>(std::move(ours), std::move(memory), std::move(process));
         for (std::uint32_t i = 0; i < config_.transfers; ++i) {
             fetcher->slots.push_back(std::make_unique<Fetcher::Slot>(i, fetcher->memory.slot(i)));
         }
-        fetcher->outgoing = channel::encode(channel::Setup{config_.limits.user_agent, config_.limits.connect,
-                                                           config_.limits.stall, config_.transfers, config_.folders});
+        fetcher->outgoing =
+            channel::encode(channel::Setup{config_.limits.user_agent, config_.limits.connect, config_.limits.stall,
+                                           config_.transfers, std::move(folders)});
         return fetcher;
     }
 
@@ -419,6 +481,7 @@ private:
         const auto ready_by = Clock::now() + start_limit;
         channel::Frames frames;
         while (!stop.stop_requested()) {
+            refuse_hopeless();
             bool more_to_send = false;
             int most = -1;
             {
@@ -445,6 +508,17 @@ private:
             if ((watched[0].revents & ~POLLOUT) != 0) SENV_TRY(receive(fetcher, frames));
         }
         return End{};
+    }
+
+    void refuse_hopeless() {
+        std::vector<Query> refused;
+        {
+            const std::lock_guard lock(mutex_);
+            for (const auto id : std::exchange(hopeless_, {})) {
+                refused.push_back(std::move(queries_.extract(id).mapped()));
+            }
+        }
+        for (auto& query : refused) query.answer(hangs(query.origin));
     }
 
     // With the lock.
@@ -519,6 +593,7 @@ private:
         {
             const std::lock_guard lock(mutex_);
             current_.reset();
+            hopeless_.clear();  // they wait for the next one, which may do with more folders
             if (fetcher && !fetcher->broken) fetcher->broken = lost;
             if (lost && !was_ready) {
                 ++failures_;
@@ -552,6 +627,8 @@ private:
     std::condition_variable_any changed_;
     std::shared_ptr<Fetcher> current_;  // the one that is ready
     std::map<std::uint64_t, Query> queries_;
+    std::map<std::string, Process> hanging_;  // folders, each with who still waits for it; written by the thread
+    std::vector<std::uint64_t> hopeless_;     // queries of one of them
     std::uint64_t next_id_ = 1;
     Deadline last_answer_{};
     std::optional<Sandbox> sandbox_;

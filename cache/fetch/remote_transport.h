@@ -4,7 +4,8 @@
 //          after a delay that doubles from 100 ms to 10 s, and begins anew when one has lived for a minute. What was asked of
 //          it is then refused with Outcome::again; what is asked meanwhile waits for the next one. When
 //          something is asked of one that was idle, and resolv.conf or its like, or the mount of a folder, were replaced
-//          (confine.h), it is started anew before that.
+//          (confine.h), it is started anew before that. A folder that does not answer within five seconds before a fetcher
+//          starts is not for that one: it hangs (Outcome::unreachable) until it answers or something else is mounted there.
 // Limits   It must answer some narinfo within connect + stall + slack as long as any is asked for, end a transfer within slack
 //          after it was cancelled or its deadline, and bring a byte or the end of each transfer within six times
 //          connect + stall (five redirects) + slack. Else it is ended. So nothing asked here waits without end.

@@ -80,6 +80,30 @@ fails() {    # TEXT…
     stop_senvd
 }
 
+@test "a folder whose mount hangs when senvd starts holds up nothing else, and is used when it answers" {
+    [[ $(id -u) -eq 0 ]] || skip "mounting needs root"
+    lone_profile
+    mkdir "$root/small"
+    "$support/hanging_mount.py" "$root/small" >"$root/hanging" 2>&1 3>&- &
+    local mounting=$!
+    pids+=("$mounting")
+    wait_until test -s "$root/hanging"
+    grep -x mounted "$root/hanging" || skip "cannot mount with FUSE here"
+    origins=("file://$root/small" "store://$root/small" "$main_url")
+    start_senvd
+    run -0 timeout 30 "$support/ask.py" "$socket" provision "$profile"
+    run -0 senv gc
+    rules main "* status 403"
+    fails "file://$root/small: hangs: the folder could not be opened within 5 s"
+    kill -9 "$mounting"
+    umount -l "$root/small"
+    cp -r "$root/main/." "$root/small/"
+    run -0 provision "$profile"
+    grep -q 'event=fetched .*origin=file:' "$root/senvd.log"
+    store_is_sound
+    stop_senvd
+}
+
 @test "a hostile folder: links lead nowhere, nothing waits for a FIFO, damaged nars are refused" {
     lone_profile -o bad
     mkdir "$root/secret"
