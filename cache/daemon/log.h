@@ -41,6 +41,7 @@
 //     warning stop             + error                           the next start has more to check
 //     info    sandbox          landlock seccomp                  how what talks to servers is confined
 //     warning sandbox          landlock seccomp missing          and what is lacking
+//     error   fetcher          + error                           what talks to servers cannot go on; fetcher-lost follows
 //     warning fetcher-lost     again_ms + error                  what talks to servers is started anew, then
 //     info    fetcher-renewed  why
 //     warning fips             libgcrypt note

@@ -156,7 +156,7 @@ Result<void> serve(Channel& channel, NarinfoSource& narinfos, std::vector<std::u
     return {};
 }
 
-Result<void> run(const std::function<void()>& once_confined) {
+Result<void> run(const std::function<void(const Error&)>& tell, const std::function<void()>& once_confined) {
     Channel channel{Fd(fetcher_control_fd)};
     const auto first = SENV_TRY(channel.receive());
     if (!first) return {};
@@ -176,10 +176,11 @@ Result<void> run(const std::function<void()>& once_confined) {
         slots.push_back(std::make_unique<Slot>(memory.slot(i), *nars));
     }
     const auto served = contained([&]() -> Result<void> {
-        SENV_TRY(channel.send(channel::Ready{confined.landlock, confined.seccomp, confined.missing}));
+        // Where this fails, senvd is gone, which the loop sees.
+        (void)channel.send(channel::Ready{confined.landlock, confined.seccomp, confined.missing});
         return serve(channel, *narinfos, slots);
     });
-    if (!served) std::fprintf(stderr, "senvd's fetcher: %s\n", served.error().what().c_str());
+    if (!served) tell(served.error());
     ::_exit(served ? 0 : 1);  // the threads have nothing that would have to be put away
 }
 
@@ -189,7 +190,7 @@ bool is_fetcher(int argc, const char* const* argv) noexcept {
     return argc == 2 && std::string_view(argv[1]) == fetcher_word;
 }
 
-int fetcher_main(const std::function<void()>& once_confined) {
+int fetcher_main(const std::function<void(const Error&)>& tell, const std::function<void()>& once_confined) {
     struct stat found = {};
     if (::fstat(fetcher_control_fd, &found) != 0 || !S_ISSOCK(found.st_mode)) {
         std::fprintf(stderr, "senvd: %s is for senvd itself\n", fetcher_word);
@@ -203,8 +204,8 @@ int fetcher_main(const std::function<void()>& once_confined) {
     (void)::chdir("/");
     // Only from the first arena does malloc_trim() give back all that is free. Threads seldom allocate at the same time.
     ::mallopt(M_ARENA_MAX, 1);
-    const auto done = contained([&] { return run(once_confined); });
-    if (!done) std::fprintf(stderr, "senvd's fetcher: %s\n", done.error().what().c_str());
+    const auto done = contained([&] { return run(tell, once_confined); });
+    if (!done) tell(done.error());
     ::_exit(done ? 0 : 1);
 }
 

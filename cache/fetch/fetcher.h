@@ -11,6 +11,8 @@
 
 #include <functional>
 
+#include "cache/base/result.h"
+
 namespace senv {
 
 inline constexpr const char* fetcher_word = "--fetcher";  // not an option for people
@@ -20,7 +22,8 @@ inline constexpr int fetcher_memory_fd = 4;
 /// Is this process started as a fetcher? Then main() does nothing but fetcher_main().
 bool is_fetcher(int argc, const char* const* argv) noexcept;
 
-/// `once_confined` is for tests: what a fetcher that was taken over tries.
-int fetcher_main(const std::function<void()>& once_confined = {});
+/// `tell`: why it ends, unless it is since senvd has ended. `once_confined` is for tests: what a fetcher that was taken over
+/// tries.
+int fetcher_main(const std::function<void(const Error&)>& tell, const std::function<void()>& once_confined = {});
 
 }  // namespace senv

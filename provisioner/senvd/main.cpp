@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cache/base/fd.h"
+#include "cache/daemon/log.h"
 #include "cache/daemon/server.h"
 #include "cache/fetch/fetcher.h"
 #include "provisioner/profile.h"
@@ -13,16 +14,22 @@
 
 namespace {
 
+using senv::Level;
+
 senv::Result<void> run(const std::string& file) {
     const auto text = SENV_TRY(senv::read_small_file(file, senv::max_settings_bytes));
     const auto config = SENV_TRY(senv::parse_config(text, file));
     return senv::serve(config, senv::plan_of_profile);
 }
 
+int run_fetcher() {
+    return senv::fetcher_main([](const senv::Error& error) { log_error(Level::error, "fetcher", error); });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (senv::is_fetcher(argc, argv)) return senv::fetcher_main();  // senvd's child, started by itself
+    if (senv::is_fetcher(argc, argv)) return run_fetcher();  // senvd's child, started by itself
     CLI::App app("Fetches, checks and keeps the Guix environments of this node's Slurm jobs.", "senvd");
     std::string file = senv::default_config;
     app.add_option("--config", file, "The configuration")->capture_default_str();

@@ -136,6 +136,33 @@ other_fetcher() { local now; now=$(fetcher) && [[ $now != "$1" ]]; }
 }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# tell_fetcher MESSAGE: a fetcher gets these bytes (as printf has them) from a senvd that is gone then.
+tell_fetcher() {
+    python3 -c '
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+memory = os.memfd_create("rings")
+os.ftruncate(memory, 1 << 24)
+ours.sendall(sys.stdin.buffer.read())
+ours.close()
+def place():
+    control, rings = os.dup(theirs.fileno()) + 100, os.dup(memory) + 100
+    os.dup2(theirs.fileno(), control)
+    os.dup2(memory, rings)
+    os.dup2(control, 3)
+    os.dup2(rings, 4)
+sys.exit(subprocess.run([sys.argv[1], "--fetcher"], preexec_fn=place, close_fds=False).returncode)
+' "$build/provisioner/senvd/senvd" < <(printf "$1") 3>&-
+}
+
+@test "why the fetcher ends is a line of the log, and that senvd is gone no reason to say anything" {
+    local setup='\x18\0\0\0\x01\0\0\0''\x04\0\0\0test''\x01\0\0\0\x01\0\0\0\x01\0\0\0\0\0\0\0'
+    run -0 tell_fetcher "$setup"
+    [[ -z $output ]]
+    run -1 tell_fetcher 'no message at all'
+    [[ $output =~ ^time=[^\ ]+\ level=error\ event=fetcher\ kind=corrupt\ error=\"[^\"]+\"$ ]]
+}
+
 @test "the fetcher is not for people" {
     run -2 "$build/provisioner/senvd/senvd" --fetcher 3>&-
     says "--fetcher is for senvd itself"

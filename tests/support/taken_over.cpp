@@ -304,7 +304,7 @@ senv::Result<void> run(const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (senv::is_fetcher(argc, argv)) return senv::fetcher_main(take_over);
+    if (senv::is_fetcher(argc, argv)) return senv::fetcher_main([](const senv::Error&) {}, take_over);
     if (argc != 2) return 2;
     const auto done = senv::contained([&] { return run(argv[1]); });
     if (!done) std::fprintf(stderr, "taken_over: %s\n", done.error().what().c_str());
