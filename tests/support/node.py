@@ -121,8 +121,8 @@ def text_of(kind, payload):
     return cursor.string()
 
 
-def recorded(state, durable=False):
-    """The bases of the valid items, or of those that are surely on the disk, by the catalog as it is; in a copy, so that
+def recorded(state, durable=False, damaged=False):
+    """The bases of the valid items, of those of them that are surely on the disk, or of the damaged ones, by the catalog as it is; in a copy, so that
     nothing is changed."""
     files = [path for path in (state / "db", state / "db-wal") if path.exists()]
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
@@ -135,7 +135,8 @@ def recorded(state, durable=False):
                 break
         catalog = sqlite3.connect(Path(folder) / "db")
         try:
-            rows = catalog.execute("SELECT base FROM items" + (" WHERE durable" if durable else ""))
+            which = "damaged" if damaged else "NOT damaged AND durable" if durable else "NOT damaged"
+            rows = catalog.execute(f"SELECT base FROM items WHERE {which}")
             return {row[0] for row in rows}
         finally:
             catalog.close()
@@ -238,6 +239,10 @@ class Node:
     def gc(self, seconds=120):
         return self._json(ask.frame(4, ask.struct.pack("<I", 0)), seconds)
 
+    def repair(self):
+        """The Request."""
+        return self.request(ask.frame(7, ask.struct.pack("<II", 0, 1)))
+
     def _json(self, frame, seconds):
         kind, payload = self.request(frame).answer(seconds)
         check(kind == 35, f"no JSON, but: {text_of(kind, payload)}")
@@ -263,11 +268,11 @@ class Node:
         bases = set(os.listdir(self.state / "store"))
         narinfos = set(os.listdir(self.state / "narinfo"))
         check(bases == narinfos, f"store/ and narinfo/ differ by {sorted(bases ^ narinfos)}")
-        recorded = self.recorded()
-        check(bases == recorded, f"store/ and the catalog differ by {sorted(bases ^ recorded)}")
-        for base in bases:
+        valid, damaged = self.recorded(), recorded(self.state, damaged=True)
+        check(bases == valid | damaged, f"store/ and the catalog differ by {sorted(bases ^ (valid | damaged))}")
+        for base in valid:
             self.check_item(published, base)
-        return bases
+        return valid
 
     def check_item(self, published, base):
         item = published.items[base]

@@ -25,7 +25,7 @@ import items
 import node
 from node import check
 
-MOMENTS = ["fetched again", "between syncs", "inside or answered"]
+MOMENTS = ["fetched again", "between syncs", "inside or answered", "repaired"]
 FILE_SYSTEMS = {
     "ext4": ("mkfs.ext4 -q -F -m 0 -E lazy_itable_init=0,lazy_journal_init=0,nodiscard", 48,
              ["commit=1", "commit=1,data=writeback", "commit=1,noauto_da_alloc", "commit=60"]),
@@ -109,12 +109,15 @@ class Trial:
             one.start()
             for number in range(count):
                 moment = self.rng.choice(MOMENTS[number % len(MOMENTS)].split(" or "))
-                if moment == "fetched again":
+                if moment in ("fetched again", "repaired"):
                     self.server.seconds = 0
                     one.provide(self.profile)
                     node.wait_until(lambda: one.recorded(durable=True) == self.closure, 60, "senvd to wait for the disk")
                     one.stop()    # now the disk has also the catalog that says so
                     one.start()
+                if moment == "repaired":
+                    yield copy, self.repair(one, image, copy), f"{moment} ({options})"
+                    continue
                 if moment != "answered":
                     one.gc()
                     check(not one.recorded(), "gc kept something that nobody uses")
@@ -138,6 +141,26 @@ class Trial:
                 if moment in ("inside", "between syncs"):
                     self.plan_of(request)
             one.stop()
+
+    def repair(self, one, image, copy):
+        """Half of what is there is damaged, and on its way again when power is lost. Returns the other half."""
+        files = {base: [path for path in [one.state / "store" / base, *(one.state / "store" / base).rglob("*")]
+                        if path.is_file() and not path.is_symlink() and path.stat().st_size > 0] for base in self.closure}
+        damaged = self.rng.sample(sorted(base for base in files if files[base]), len(files) // 2)
+        for base in damaged:
+            with open(self.rng.choice(files[base]), "r+b") as file:
+                byte = file.read(1)[0]
+                file.seek(0)
+                file.write(bytes([byte ^ 1]))
+        self.server.seconds = 0.5
+        self.server.expect(int(sum(self.published.packed_size(base) for base in damaged) * self.rng.random()) + 1, None)
+        request = one.repair()
+        check(self.server.moment.wait(120), "the repair came to no end")
+        time.sleep(self.rng.choice([0, self.rng.uniform(0, 6)]))
+        node.wait_until(lambda: snapshot(image, copy), 60, "the disk to stand still")
+        kind, payload = request.answer(120)
+        check(kind == 35, f"no report, but: {node.text_of(kind, payload)}")
+        return self.closure - set(damaged)
 
     @staticmethod
     def plan_of(request):
