@@ -18,6 +18,7 @@
 #include "cache/daemon/origin_state.h"
 #include "cache/daemon/report.h"
 #include "cache/daemon/vetting.h"
+#include "cache/daemon/vetting_queue.h"
 #include "cache/daemon/walk.h"
 #include "cache/fetch/retry.h"
 #include "cache/formats/origin.h"
@@ -85,7 +86,8 @@ struct Checked {
 struct NarinfoVetted {
     StorePath item;
     std::size_t origin;
-    std::variant<Vetted, Refusal> answer;
+    std::optional<std::variant<Vetted, Refusal>> answer;  // none: it could not be kept, and is to be asked for again
+    bool is_large = false;
 };
 struct NarFetched {
     StorePath item;
@@ -102,13 +104,6 @@ struct Synced {
 struct Removed {};
 using Message = std::variant<Provision, AskStatus, AskCollect, AskList, AskPin, AskVerify, Checked, NarinfoVetted,
                              NarFetched, Planned, Synced, Removed>;
-
-struct VetJob {
-    std::size_t origin;
-    std::string url;  // of the origin
-    StorePath item;
-    NarinfoAnswer answer;
-};
 
 struct SyncJob {
     std::vector<StorePath> paths;
@@ -317,17 +312,18 @@ private:
     void vet_until(const std::stop_token& stop) {
         name_thread("senvd-vetting");
         while (auto job = vetting_->pop(stop)) {
-            auto answer = [&]() -> std::variant<Vetted, Refusal> {
-                if (auto* refusal = std::get_if<Refusal>(&job->answer)) return std::move(*refusal);
+            auto answer = [&]() -> std::optional<std::variant<Vetted, Refusal>> {
+                if (!job->answer) return std::nullopt;
+                if (auto* refusal = std::get_if<Refusal>(&*job->answer)) return std::move(*refusal);
                 auto acl = acl_.current();
                 if (!acl) return Refusal{Outcome::unusable, std::move(acl).error(), std::nullopt};
                 try {
-                    return vet(job->url, job->item, std::get<std::string>(job->answer), **acl);
+                    return vet(job->url, job->item, std::get<std::string>(*job->answer), **acl);
                 } catch (const std::exception& e) {
                     return Refusal{Outcome::unusable, Error(Kind::bug, e.what()), std::nullopt};
                 }
             }();
-            mailbox_.push(NarinfoVetted{job->item, job->origin, std::move(answer)});
+            mailbox_.push(NarinfoVetted{job->item, job->origin, std::move(answer), job->is_large});
         }
     }
 
@@ -837,11 +833,7 @@ private:
             item.walk.failed(item.origin, still_absent(item.origin, *age), Walk::Failure::passing);
             return advance(item);
         }
-        if (asks_ == most_asks) {
-            item.state = Item::State::queued;
-            to_ask_.push_back(item.path);
-            return;
-        }
+        if (asks_ == most_asks) return wait_to_ask(item);
         ++asks_;
         item.state = Item::State::asking;
         const std::string& url = origins_[item.origin].url;
@@ -849,6 +841,11 @@ private:
         narinfos_.ask(url, item.path, [box = vetting_, origin = item.origin, url, path = item.path](auto answer) {
             box->push(VetJob{origin, url, path, std::move(answer)});
         });
+    }
+
+    void wait_to_ask(Item& item) {
+        item.state = Item::State::queued;
+        to_ask_.push_back(item.path);
     }
 
     void fetch_from(Item& item) {
@@ -954,6 +951,7 @@ private:
 
     Result<void> take(NarinfoVetted& message) {
         --asks_;
+        if (message.is_large) vetting_->done();
         const auto found = items_.find(message.item);
         if (found != items_.end()) heard(found, message);
         while (!to_ask_.empty() && asks_ < most_asks) {
@@ -967,7 +965,14 @@ private:
 
     void heard(std::map<StorePath, Item>::iterator found, NarinfoVetted& message) {
         Item& item = found->second;
-        auto* refusal = std::get_if<Refusal>(&message.answer);
+        if (!message.answer) {
+            if (item.wanted_by.empty())
+                items_.erase(found);
+            else
+                wait_to_ask(item);
+            return;
+        }
+        auto* refusal = std::get_if<Refusal>(&*message.answer);
         count_narinfo(message);
         if (refusal == nullptr || is_answer(refusal->outcome)) answered(message.origin);
         if (refusal != nullptr && refusal->wished) give_time(message.origin, refusal->error, *refusal->wished);
@@ -979,7 +984,7 @@ private:
             return;
         }
         if (refusal != nullptr) return failed(item, refusal->outcome, std::move(refusal->error), refusal->wished);
-        auto& vetted = std::get<Vetted>(message.answer);
+        auto& vetted = std::get<Vetted>(*message.answer);
         if (vetted.doubt) {
             item.walk.claimed(item.origin, vetted.contents(), *std::move(vetted.place), *std::move(vetted.doubt));
             return advance(item);
@@ -991,9 +996,9 @@ private:
     }
 
     void count_narinfo(const NarinfoVetted& message) {
-        if (const auto* refusal = std::get_if<Refusal>(&message.answer)) {
+        if (const auto* refusal = std::get_if<Refusal>(&*message.answer)) {
             metrics_.narinfo_refused(message.origin, refusal->outcome);
-        } else if (std::get<Vetted>(message.answer).doubt) {
+        } else if (std::get<Vetted>(*message.answer).doubt) {
             metrics_.narinfo_refused(message.origin, Outcome::unusable);
         } else {
             metrics_.narinfo_came(message.origin);
@@ -1645,7 +1650,7 @@ private:
     std::minstd_rand random_{std::random_device{}()};
 
     Mailbox<Message> mailbox_;
-    std::shared_ptr<Mailbox<VetJob>> vetting_ = std::make_shared<Mailbox<VetJob>>();
+    std::shared_ptr<VettingQueue> vetting_ = std::make_shared<VettingQueue>();
     Mailbox<StorePath> plans_;
     Mailbox<KeeperJob> keeper_;
     Mailbox<ItemRecord> checks_;

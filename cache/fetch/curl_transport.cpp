@@ -51,7 +51,7 @@ struct Headers {
 
 /// libcurl itself reads the variables for proxies, but not those for authorities, which only its command line tool honours.
 void set_authorities(CURL* easy) {
-    const char* file = ::getenv("SSL_CERT_FILE");  // NOLINT(concurrency-mt-unsafe): nothing here changes it
+    const char* file = ::getenv("SSL_CERT_FILE");    // NOLINT(concurrency-mt-unsafe): nothing here changes it
     const char* folders = ::getenv("SSL_CERT_DIR");  // NOLINT(concurrency-mt-unsafe)
     if (file == nullptr && folders == nullptr) return;
     ::curl_easy_setopt(easy, CURLOPT_CAINFO, file);
@@ -96,9 +96,9 @@ Refusal of_curl(CURL* easy, CURLcode code, const std::string& url, const CurlLim
             double connected = 0;
             ::curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME, &connected);
             if (connected > 0) {
-                return refuse(Outcome::unreachable, Kind::io, url,
-                              "stalled: nothing more, or too little, came within " +
-                                  std::to_string(limits.stall.count()) + " s");
+                return refuse(
+                    Outcome::unreachable, Kind::io, url,
+                    "stalled: nothing more, or too little, came within " + std::to_string(limits.stall.count()) + " s");
             }
             return refuse(Outcome::unreachable, Kind::io, url,
                           "cannot be reached within " + std::to_string(limits.connect.count()) + " s");
@@ -186,8 +186,11 @@ private:
         Easy easy;
         Headers headers;
         std::string text;
+        CurlNarinfoSource* source = nullptr;
         std::size_t skipped = 0;
+        bool is_large = false;  // one of source->large_
         bool too_long = false;
+        bool too_many = false;  // is large when there were enough of these
 
         static std::size_t receive(char* data, std::size_t size, std::size_t count, void* self) noexcept {
             auto& query = *static_cast<Query*>(self);
@@ -199,6 +202,12 @@ private:
             if (query.text.size() + bytes > max_narinfo_bytes) {
                 query.too_long = true;
                 return 0;
+            }
+            if (!query.is_large && query.text.size() + bytes > large_narinfo_bytes) {
+                query.too_many = query.source->large_ == most_large_narinfos;
+                if (query.too_many) return 0;
+                query.is_large = true;
+                ++query.source->large_;
             }
             try {
                 query.text.append(data, bytes);
@@ -239,6 +248,7 @@ private:
                 query->easy = std::move(idle_.back());
                 idle_.pop_back();
             }
+            query->source = this;
             CURL* easy = query->easy.get();
             if (easy == nullptr) {
                 query->answer(refuse(Outcome::unusable, Kind::io, query->origin, "out of memory"));
@@ -267,10 +277,30 @@ private:
             const std::unique_ptr<Query> query = std::move(*found);
             active_.erase(found);
             ::curl_multi_remove_handle(multi_.get(), easy);
-            query->answer(answer_of(*query, code));
+            if (query->too_many) {
+                put_off(*query);
+            } else {
+                query->answer(answer_of(*query, code));
+            }
+            if (query->is_large) --large_;
             idle_.push_back(std::move(query->easy));
         }
+        if (large_ < most_large_narinfos) ask_again();
         begin_waiting();
+    }
+
+    /// It begins anew when there are fewer large ones.
+    void put_off(Query& query) {
+        auto again = std::make_unique<Query>();
+        again->origin = std::move(query.origin);
+        again->url = std::move(query.url);
+        again->answer = std::move(query.answer);
+        put_off_.push_back(std::move(again));
+    }
+
+    void ask_again() {
+        const std::lock_guard lock(mutex_);
+        for (auto& query : std::exchange(put_off_, {})) waiting_.push_back(std::move(query));
     }
 
     NarinfoAnswer answer_of(Query& query, CURLcode code) const {
@@ -288,8 +318,10 @@ private:
 
     CurlLimits limits_;
     Multi multi_;
-    std::vector<std::unique_ptr<Query>> active_;  // of the thread
-    std::vector<Easy> idle_;                      // of the thread
+    std::vector<std::unique_ptr<Query>> active_;   // of the thread
+    std::vector<std::unique_ptr<Query>> put_off_;  // of the thread
+    std::size_t large_ = 0;                        // of the thread: narinfos that are
+    std::vector<Easy> idle_;                       // of the thread
     std::mutex mutex_;
     std::deque<std::unique_ptr<Query>> waiting_;
     std::jthread thread_;

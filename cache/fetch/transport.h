@@ -42,6 +42,10 @@ struct Refusal {
 
 using NarinfoAnswer = std::variant<std::string, Refusal>;
 
+// Narinfos of this size are kept on their way as many as are asked for; of larger ones, which are rare, only so many at once.
+inline constexpr std::size_t large_narinfo_bytes = std::size_t{64} << 10U;
+inline constexpr std::size_t most_large_narinfos = 8;
+
 class NarinfoSource {
 public:
     virtual ~NarinfoSource() = default;

@@ -360,6 +360,28 @@ is_being_prepared() { senv status --json | jq -e '.fetches[0].what // "" | conta
     stop_senvd
 }
 
+peak() { sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$1/status"; }    # of a process's memory, in KiB
+memory_is_small() {
+    local process
+    grep -qaE '__(asan|tsan)_init' "$build/provisioner/senvd/senvd" && return    # has memory of its own
+    for process in "$senvd_pid" $(pgrep -P "$senvd_pid"); do [[ $(peak "$process") -lt 56000 ]]; done
+}
+
+@test "a hundred narinfos of nearly 1 MiB at once: few are in memory at a time" {
+    local items=() i
+    for i in {100..227}; do items+=("/gnu/store/0000000000000000000000000000${i}0-item-$i"); done
+    mkdir -p "$root/trees/p"
+    echo '(manifest (version 4) (packages ()))' >"$root/trees/p/manifest"
+    profile=$(publish test-profile --tree "$root/trees/p" --references "${items[@]}")
+    head -c 1040000 /dev/zero | tr '\0' x >"$root/large"
+    for i in "${items[@]##*/}"; do ln "$root/large" "$root/main/${i%%-*}.narinfo"; done
+    start_senvd
+    run -1 provision "$profile"
+    says "its narinfo cannot be read: line 1: want 'Key: value'"
+    memory_is_small
+    stop_senvd
+}
+
 @test "a narinfo that is too long" {
     lone_profile
     head -c 1100000 /dev/zero | tr '\0' '#' >>"$root/main$narinfo"

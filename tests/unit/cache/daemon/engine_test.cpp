@@ -599,6 +599,20 @@ TEST_F(EngineTest, RefusesAClosureThatTakesTooMuchToDescribe) {
     EXPECT_EQ(servers.asked("nar " + lib.path().base()), 0U);
 }
 
+TEST_F(EngineTest, ManyLargeNarinfosTakeTurns) {
+    std::vector<StorePath> needed;
+    for (int i = 0; i < 30; ++i) {
+        const MadeItem part = make_item("part-" + std::to_string(i));
+        servers.give(first, part);
+        servers.pad(first, part, 1'000'000);
+        needed.push_back(part.path());
+    }
+    const MadeItem all = make_item("all-profile", needed);
+    servers.give(first, all);
+    expect_complete(all);
+    for (const auto& part : needed) EXPECT_EQ(servers.asked("http://second narinfo " + part.base()), 0U);
+}
+
 TEST_F(EngineTest, WhatIsNoProfileIsSaidButStays) {
     const MadeItem no = make_item("no-profile");
     servers.give(first, no);
