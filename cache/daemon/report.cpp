@@ -35,9 +35,12 @@ Json shown(const SpaceStatus& space) {
         disk["inodes"] = usage.all.inodes;
         disk["inodes_free"] = usage.free.inodes;
     }
-    return {{"disk", std::move(disk)},        {"store", {{"bytes", usage.store.bytes}, {"inodes", usage.store.inodes}}},
-            {"high_water", space.high_water}, {"low_water", space.low_water},
-            {"evicting", space.evicting},     {"pins", space.pins}};
+    return {{"disk", std::move(disk)},
+            {"store", {{"bytes", usage.store.bytes}, {"inodes", usage.store.inodes}}},
+            {"high_water", space.high_water},
+            {"low_water", space.low_water},
+            {"evicting", space.evicting},
+            {"pins", space.pins}};
 }
 
 }  // namespace
