@@ -7,6 +7,7 @@
 #include "provisioner/cli/inspected.h"
 #include "provisioner/cli/node_commands.h"
 #include "provisioner/cli/output.h"
+#include "provisioner/cli/request_options.h"
 #include "provisioner/difference.h"
 
 namespace senv {
@@ -23,6 +24,7 @@ struct Options {
     std::string to;
     std::string socket = wire::default_socket;
     bool json = false;
+    RequestOptions resolving;  // of manifests
 };
 
 // What a row says of one: its name, and what can differ.
@@ -112,10 +114,28 @@ Json json_of(const Inspected& one) {
     return {{"profile", one.profile.absolute()}, {"closure", closure_json(one)}};
 }
 
-Result<int> compare(const Options& options) {
+bool is_manifest(const std::string& name) {
+    return name.ends_with(".scm");
+}
+
+Result<Inspected> look_at(const std::string& name, const CLI::App& command, const Options& options,
+                          const GlobalOptions& global) {
     const Stores stores = stores_here(options.socket);
-    const Inspected from = SENV_TRY(inspect(options.from, stores));
-    const Inspected to = SENV_TRY(inspect(options.to, stores));
+    if (!is_manifest(name)) return inspect(name, stores);
+    RequestOptions resolving = options.resolving;
+    resolving.request.manifests = {name};
+    const Resolved resolved = SENV_TRY(resolve_request(command, resolving, global, Cache::Want::lock));
+    Inspected found = SENV_TRY(inspect(resolved.known.lock_file, stores));
+    found.name = name;
+    return found;
+}
+
+Result<int> compare(const CLI::App& command, const Options& options, const GlobalOptions& global) {
+    if (!options.resolving.request.channels.empty() && !is_manifest(options.from) && !is_manifest(options.to)) {
+        return Error(Kind::usage, "cannot use --channels: neither of the two is a manifest");
+    }
+    const Inspected from = SENV_TRY(look_at(options.from, command, options, global));
+    const Inspected to = SENV_TRY(look_at(options.to, command, options, global));
     const Difference found = SENV_TRY(difference(from, to));
     SENV_TRY(print(options.json ? dump({{"senv-diff", 1},
                                         {"same", found.same},
@@ -128,8 +148,8 @@ Result<int> compare(const Options& options) {
     return found.same ? 0 : exit_different;
 }
 
-Result<int> diff_command(const Options& options) {
-    Result<int> status = contained([&] { return compare(options); });
+Result<int> diff_command(const CLI::App& command, const Options& options, const GlobalOptions& global) {
+    Result<int> status = contained([&] { return compare(command, options, global); });
     if (status) return status;
     // As in diff(1), 1 says that they differ. Trouble of any kind must be 2, which is what main() makes of Kind::usage.
     return Error(Kind::usage, status.error().what()).hint(status.error().hint());
@@ -137,27 +157,33 @@ Result<int> diff_command(const Options& options) {
 
 }  // namespace
 
-void add_diff_command(CLI::App& app, Action& action) {
+void add_diff_command(CLI::App& app, const GlobalOptions& global, Action& action) {
     const auto options = std::make_shared<Options>();
     CLI::App* command = app.add_subcommand("diff", "Tell in what two environments differ: packages and channels");
-    const std::string what = "A lock, or /gnu/store/…-profile, or a link to one";
+    const std::string what = "A lock, or /gnu/store/…-profile, or a link to one, or a manifest: FILE.scm";
     command->add_option("FROM", options->from, what)->required();
     command->add_option("TO", options->to, what)->required();
+    command->add_option("-C,--channels", options->resolving.request.channels, "For manifests: a channel file")
+        ->type_name("FILE");
     command->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
         ->type_name("FILE")
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print it as JSON; what is not known is null");
     command->footer(
-        "Starts no Guix. Packages are compared where both profiles are in /gnu/store or in the store of this node's "
+        "A manifest is resolved as by `senv resolve`; else no Guix is started. Packages are compared where both "
+        "profiles are in /gnu/store or in the store of this node's "
         "senvd;\n"
         "else, of two locks, the items that the profiles refer to. Channels are compared of two locks.\n\n"
         "Examples:\n"
         "  senv diff paper.lock today.lock\n"
+        "  senv diff paper.lock manifest.scm -C channels.scm\n"
         "  senv diff ~/.guix-profile-41-link ~/.guix-profile-42-link\n\n"
         "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2 it could not be told, or the command line "
         "makes\n"
         "no sense.");
-    command->callback([&action, options] { action = [options] { return diff_command(*options); }; });
+    command->callback([&global, &action, options, command] {
+        action = [&global, options, command] { return diff_command(*command, *options, global); };
+    });
 }
 
 }  // namespace senv

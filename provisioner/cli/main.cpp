@@ -59,7 +59,7 @@ senv::Result<int> run(int argc, char** argv) {
     senv::add_run_command(app, global, action);
     senv::add_export_command(app, action);
     senv::add_show_command(app, action);
-    senv::add_diff_command(app, action);
+    senv::add_diff_command(app, global, action);
     senv::add_config_command(app, global, action);
     senv::add_doctor_command(app, global, action);
     senv::add_node_commands(app, action);

@@ -14,6 +14,7 @@ namespace {
 // A value that is empty is a variable that the user forgot to set: never "not given".
 Result<void> check_values(const CLI::App& command, const Request& request) {
     for (const CLI::Option* option : command.get_options()) {
+        if (option->get_positional()) continue;
         const auto& values = option->results();
         if (option->get_items_expected_max() == 0 || std::ranges::find(values, "") == values.end()) continue;
         return Error(Kind::usage, "cannot use " + request.option(option->get_lnames()[0]) + " without a value");

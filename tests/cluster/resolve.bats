@@ -641,6 +641,12 @@ END
     run -0 --separate-stderr a senv lock -m $manifests/hello.scm -C $channels_2 -o two.lock
     run -1 --separate-stderr a senv diff --json one.lock two.lock
     [[ $(jq -c '[.packages.changed[].from.name, .channels.changed[].from.name]' <<<"$output") == *'"senv-hello"'*'"senv-test"'* ]]
+    # Manifests are resolved.
+    a cp $manifests/hello.scm mine.scm
+    run -0 --separate-stderr a senv diff one.lock mine.scm -C $channels_1
+    [[ -z $output ]]
+    run -1 --separate-stderr a senv diff two.lock mine.scm -C $channels_1
+    says "- $two" "+ $one  mine.scm (" "senv-hello  2.0 -> 1.0"
 }
 
 @test "the environment: what changes a manifest's meaning does not reach Guix" {

@@ -29,7 +29,7 @@ helps() {
     says LOCK DIR /etc/guix/signing-key.sec /gnu/store
     helps --socket --json -- senv show
     says "FILE|PROFILE|JOBID" "senv show environment.lock"
-    helps --socket --json -- senv diff
+    helps -C,--channels --socket --json -- senv diff
     says FROM TO "senv diff paper.lock today.lock" "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2"
     helps --senvd-config --json -- senv config
     says /etc/senv/senvd.toml "senv config"

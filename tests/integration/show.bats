@@ -94,6 +94,10 @@ load helpers
 @test "diff: trouble of any kind is exit status 2" {
     run -2 senv diff "$root/nothing" "$golden/lock/hello.lock"
     says "senv: cannot open '$root/nothing': No such file or directory" "hint: name a file that \`senv lock\` wrote"
+    run -2 senv diff "$golden/lock/hello.lock" "$golden/lock/hello.lock" -C channels.scm
+    says "senv: cannot use --channels: neither of the two is a manifest"
+    run -2 senv diff "$golden/lock/hello.lock" none.scm
+    says "senv: cannot read manifest 'none.scm': No such file or directory"
     run -2 senv diff "$golden/lock/hello.lock" "$golden/lock/hello.description"
     says "cannot use the lock"
     run -2 bash -c '"$@" >/dev/full' - "$build/provisioner/cli/senv" diff --json "$golden/lock/hello.lock" "$golden/lock/hello.lock"

@@ -66,6 +66,7 @@ refuses_all() {    # rows on stdin
 2|show|cannot use this command line: FILE|PROFILE|JOBID is required
 2|show good.lock good.lock|cannot use this command line:
 2|diff good.lock|cannot use this command line: TO is required
+1|run -p /gnu/store/88888888888888888888888888888888-profile --socket none -- ''|cannot enter '/gnu/store/8888
 2|config all|cannot use this command line:
 2|resolve $'--a\nb\e[2J'|cannot use this command line:
 2|"$long"|cannot use '000
