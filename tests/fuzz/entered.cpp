@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string profile = "/gnu/store/88888888888888888888888888888888-profile";
     const senv::wire::Plan plan{
         profile, {{"PATH", profile + "/bin", ":"}, {"MANPATH", profile + "/man", ":"}, {"CERTS", profile + "/c", ""}}};
-    for (const senv::Manner& manner : {senv::Manner{}, senv::Manner{true, "/commands", nullptr}}) {
+    for (const senv::Manner& manner : {senv::Manner{}, senv::Manner{true, "/commands", std::nullopt}}) {
         const Environment entered = carried_out(job, senv::changes_to_enter(plan, job, manner));
         REQUIRE(senv::changes_to_enter(plan, entered, manner).empty());
         REQUIRE(entered.at("CERTS") == plan.variables[2].value);
