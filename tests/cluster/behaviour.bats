@@ -29,10 +29,12 @@ await_file() { alice timeout 60 sh -c 'until [ -e "$1" ]; do sleep 0.1; done' - 
 await_jobs() { alice timeout 120 sh -c 'while [ -n "$(squeue -h -u alice)" ]; do sleep 0.2; done'; }
 hello_profile() { alice senv resolve -m hello.scm -C channels.scm; }
 
+# --mpi=none: with PMIx, Slurm 22.05 now and then waits for ever at the end of such a step, for a thread that is gone
+# since two threads call pmixp_abort_agent_stop.
 @test "heterogeneous jobs: one environment for all components, another one for a later component is refused" {
-    run -0 alice srun -n1 "${hello[@]}" senv-hello : -n1 senv-hello
+    run -0 alice srun --mpi=none -n1 "${hello[@]}" senv-hello : -n1 senv-hello
     [[ $(hellos) -eq 2 ]]
-    run -0 alice srun -n1 "${hello[@]}" senv-hello : -n1 "${hello[@]}" bash -c 'senv-hello'
+    run -0 alice srun --mpi=none -n1 "${hello[@]}" senv-hello : -n1 "${hello[@]}" bash -c 'senv-hello'
     [[ $(hellos) -eq 2 ]]
     script het.sh <<'JOB'
 #!/bin/bash
@@ -40,10 +42,10 @@ hello_profile() { alice senv resolve -m hello.scm -C channels.scm; }
 #SBATCH hetjob
 #SBATCH -n1
 senv-hello
-srun --het-group=0,1 senv-hello
-srun --het-group=1 senv-hello
+srun --mpi=none --het-group=0,1 senv-hello
+srun --mpi=none --het-group=1 senv-hello
 JOB
-    run -0 alice sbatch --wait het.sh
+    run -0 alice timeout 120 sbatch --wait het.sh
     run -0 alice cat job.out
     [[ $(hellos) -eq 4 ]]
     local other
