@@ -40,7 +40,7 @@ std::size_t distance(std::string_view a, std::string_view b, std::size_t limit) 
 }  // namespace
 
 std::vector<std::string> close_names(std::string_view wanted, std::span<const std::string> names) {
-    const std::size_t limit = wanted.size() <= short_name ? 1 : 2;
+    const std::size_t limit = wanted.size() < 2 ? 0 : wanted.size() <= short_name ? 1 : 2;
     const std::string lowered = lower(wanted);
     std::vector<std::pair<std::size_t, std::string>> found;
     for (const auto& name : names) {

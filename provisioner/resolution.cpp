@@ -94,6 +94,7 @@ Result<Keeping> parse_keeping(std::string_view text) {
     if (colon == std::string_view::npos) return keeping;
     auto preserve = percent_decoded(text.substr(colon + 1));
     if (!preserve || preserve->empty() || preserve->find('\0') != std::string::npos) return bad("enter", text);
+    if (percent_encoded(*preserve) != text.substr(colon + 1)) return bad("enter", text);
     keeping.preserve = *std::move(preserve);
     return keeping;
 }

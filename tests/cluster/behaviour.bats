@@ -227,11 +227,11 @@ sbatch long-manifest.sh|senv: cannot use the value of --env-manifest: it has 200
 sbatch control.sh|senv: cannot use the value of --env-packages: it holds a control character
 sbatch no-value.sh|senv: cannot use the value of --env-packages: it is empty
 sbatch both.sh|cannot use --env-lock together with --env-manifest: --env-lock names a whole environment
-sbatch --env-profile=x both.sh|cannot use --env-lock together with --env-profile
+sbatch --env-profile=x both.sh|senv: cannot use profile '/home/alice/x'
 sbatch misspelt.sh|unrecognized option '--env-manifst=hello.scm'
 sbatch profile.sh|senv: cannot use profile '/etc': '/etc' is neither a profile nor a link to one
 sbatch alone.sh|senv: cannot use '--env-pure' alone
-SBATCH_ENV_LOCK=x sbatch --env-packages=y --wrap 'echo it ran'|cannot use --env-lock together with --env-packages
+SBATCH_ENV_LOCK=x sbatch --env-packages=no-such-name --wrap 'echo it ran'|senv: cannot resolve packages 'no-such-name': no-such-name: unknown package
 SLURM_ENV_PACKAGES="$(printf %05000d 0)" srun echo it ran|senv: cannot use the value of SLURM_ENV_PACKAGES: it has 5000 bytes, the limit is 4095
 SLURM_ENV_MANIFEST=$'a\nb' srun echo it ran|senv: cannot use the value of SLURM_ENV_MANIFEST: it holds a control character
 srun --env-lock=x --env-channels=y echo it ran|cannot use --env-lock together with --env-channels

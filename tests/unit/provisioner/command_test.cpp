@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "provisioner/close_names.h"
 #include "tests/support/temp_dir.h"
 
 namespace senv {
@@ -56,6 +57,12 @@ TEST_F(Command, IsNoFolder) {
 TEST_F(Command, WithASlashIsSlurmsBusiness) {
     EXPECT_TRUE(can_be_found("./nowhere", path_));
     EXPECT_TRUE(can_be_found("/nowhere", path_));
+}
+
+TEST(CloseNames, OfASingleLetterAreOnlyThatLetter) {
+    const std::vector<std::string> names = {"", "r", "yq", "Y"};
+    EXPECT_THAT(close_names("y", names), ElementsAre("Y"));
+    EXPECT_THAT(close_names("rq", names), ElementsAre("r", "yq"));
 }
 
 TEST_F(Command, ProposesWhatIsClose) {
