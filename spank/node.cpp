@@ -86,14 +86,11 @@ std::string shown(const Step& step) {
 
 // What sbatch and srun hid from nodes without this plugin (submit.h). Only a decoy is replaced: with --export=NONE the
 // node has made a PATH of its own.
-Result<void> restore_hidden(Host& host, const Environment& job) {
+Result<void> restore_hidden(Host& host) {
     for (const auto& hidden : hidden_variables) {
-        const auto kept = job.find(hidden.kept);
-        const auto now = job.find(hidden.name);
-        if (now != job.end() && now->second == hidden.decoy) {
-            SENV_TRY(host.change({hidden.name, kept == job.end() ? std::nullopt : std::optional(kept->second)}));
-        }
-        if (kept != job.end()) SENV_TRY(host.change({hidden.kept, std::nullopt}));
+        const auto kept = host.job_variable(hidden.kept);
+        if (host.job_variable(hidden.name) == hidden.decoy) SENV_TRY(host.change({hidden.name, kept}));
+        if (kept) SENV_TRY(host.change({hidden.kept, std::nullopt}));
     }
     return {};
 }
@@ -144,7 +141,7 @@ Result<void> NodeStep::prepare_or_fail() {
         requested_ = false;
         return {};
     }
-    SENV_TRY(restore_hidden(host_, host_.job_environment()));
+    SENV_TRY(restore_hidden(host_));
     const Environment job = host_.job_environment();
     const auto text = resolution_in(job);
     has_task_prolog_ = job.contains(task_prolog_variable);
