@@ -454,7 +454,7 @@ void add_node_commands(CLI::App& app, Action& action) {
         "Examples:\n"
         "  senv verify\n"
         "  senv verify environment.lock\n\n"
-        "Exit status: 0 all is whole, 1 something is damaged and could not be repaired.");
+        "Exit status: 0 all is whole, 1 something is damaged and could not be repaired, or could not be read.");
 
     CLI::App* warm = add(app, "fetch", "Bring a profile and all it needs to this node", options, &fetch, action);
     warm->add_option("PROFILE", options->profile, "/gnu/store/…-profile, or a file that `senv lock` wrote")->required();
