@@ -1,13 +1,10 @@
 #!/usr/bin/env bats
 # senv resolve and senv lock with a made-up guix, for what the real one (tests/cluster/resolve.bats) cannot be made to do,
 # and for the sanitizers. Needs no root and no network.
-bats_require_minimum_version 1.5.0
+load helpers
 
 setup() {
-    checkout=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    build=${SENV_BUILD:-$checkout/build/dev}
     [[ -x $build/provisioner/cli/senv ]] || { echo "build senv first: $build" >&2; return 1; }
-    export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99    # a finding is no error of the program: see helpers.bash
     export HOME=$BATS_TEST_TMPDIR/home USER=ada GUIX_STATE_DIRECTORY=$BATS_TEST_TMPDIR/guix
     unset XDG_CACHE_HOME GUIX_DAEMON_SOCKET GUIX_PACKAGE_PATH
     export PROFILE=/gnu/store/qw85j4ybkj65m9i9ywaypz6a1x094fnc-profile

@@ -1,13 +1,10 @@
 #!/usr/bin/env bats
 # What people, scripts and attackers give to senv by mistake or on purpose: each ends soon, with one message, prints nothing
 # on stdout, and starts no Guix. One row = exit status | what stands behind `senv` | how the message begins behind "senv: ".
-bats_require_minimum_version 1.5.0
+load helpers
 
 setup() {
-    checkout=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-    build=${SENV_BUILD:-$checkout/build/dev}
     [[ -x $build/provisioner/cli/senv ]] || { echo "build senv first: $build" >&2; return 1; }
-    export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99    # a finding is no error of the program: see helpers.bash
     unset XDG_CACHE_HOME GUIX_DAEMON_SOCKET GUIX_PACKAGE_PATH
     root=$(mktemp -d /tmp/senv-test.XXXXXX)
     export HOME=$root USER=ada GUIX_STATE_DIRECTORY=$root/guix PATH=$root/bin:$PATH
