@@ -6,7 +6,7 @@ load helpers
     local kind failed=0
     local -A trial
     for kind in ext4 xfs; do    # side by side: they mostly wait
-        "$support/power.py" --build "$build" --file-system "$kind" --moments 4 >"$root/$kind" 2>&1 3>&- &
+        unshare --mount "$support/power.py" --build "$build" --file-system "$kind" --moments 4 >"$root/$kind" 2>&1 3>&- &
         trial[$kind]=$!
         pids+=($!)
     done

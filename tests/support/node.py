@@ -212,6 +212,8 @@ class Node:
             self.kill()
 
     def tail(self):
+        if not self.log.exists():
+            return ""
         return "\n" + "".join(self.log.read_text(errors="replace").splitlines(True)[-30:])
 
     def check_log(self):
@@ -226,7 +228,7 @@ class Node:
 
     def provision(self, profile, lease=False, job=0):
         """The Request."""
-        return self.request(ask.frame(1, ask.string(profile) + ask.struct.pack("<IIII", 0, job, 0, 1 if lease else 0)))
+        return self.request(ask.provision(profile, job=job, flags=1 if lease else 0))
 
     def provide(self, profile, seconds=120):
         """Until the plan is there."""

@@ -11,7 +11,8 @@ What must hold: everything in store/ is whole and as it was signed, and so is it
 still there; and the closure can be completed.
 
 ext4's journal is committed every second here (or hardly ever), so that names are on the disk long before contents: the files
-of zeros and of no length, of which such stories tell. Needs root.
+of zeros and of no length, of which such stories tell. Needs root, and a mount namespace of its own (`unshare --mount`): a
+mount namespace that somebody makes meanwhile keeps what is mounted in the one it was copied from.
 Exit status: 0, or 1 with what was wrong and the seed.
 """
 import contextlib
@@ -45,6 +46,8 @@ def mounted(image, folder, options):
         yield folder
     finally:
         run("umount", "-l", folder)
+    # Else the next one on this file would get what this one has in memory.
+    node.wait_until(lambda: not subprocess.check_output(["losetup", "-j", str(image)]), 20, f"{image} to be free")
 
 
 def snapshot(image, copy):
