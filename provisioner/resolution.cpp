@@ -125,7 +125,11 @@ Result<Resolution> Resolution::parse(std::string_view text) {
 }
 
 std::string Resolution::encode() const {
-    std::string text = "1 " + profile.absolute() + " lock=";
+    return "1 " + profile.absolute() + " " + details();
+}
+
+std::string Resolution::details() const {
+    std::string text = "lock=";
     text += lock_digest.empty() ? no_lock : std::string_view(lock_digest);
     text += " channels=";
     for (std::size_t i = 0; i < channels.size(); ++i) {

@@ -48,6 +48,8 @@ struct Resolution {
 
     static Result<Resolution> parse(std::string_view text);
     std::string encode() const;
+    /// The fields behind the profile, as encode() gives them.
+    std::string details() const;
 };
 
 }  // namespace senv

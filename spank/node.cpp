@@ -175,20 +175,24 @@ std::optional<std::string> NodeStep::resolution_in(const Environment& job) const
     // sbatch --export-file drops every variable but what Slurm itself carries.
     if (step_.kind == StepKind::batch) return value(job_control_copy);
     if (!job.contains(joining_variable)) return std::nullopt;
-    const auto held = ask_what_the_job_holds();
-    if (!held) host_.info("senv: cannot tell what the job is in: " + held.error().what());
-    if (!held || held->empty()) return std::nullopt;
-    return "1 " + *held + " lock=none channels= enter=plain from=job:--jobid";
+    const auto joined = what_the_job_holds();
+    if (!joined) host_.info("senv: cannot tell what the job is in: " + joined.error().what());
+    if (!joined || joined->empty()) return std::nullopt;
+    return *joined;
 }
 
-Result<std::string> NodeStep::ask_what_the_job_holds() const {
+Result<std::string> NodeStep::what_the_job_holds() const {
     if (!settings_) return settings_.error();
     const auto deadline = Clock::now() + answer_limit;
     auto connection = SENV_TRY(wire::Connection::open(settings_->socket, SENV_TRY(uid_of(settings_->user)), deadline));
     SENV_TRY(connection.send(wire::Held{step_.uid, step_.job}.encode(), deadline));
     const auto reply = SENV_TRY(connection.receive(deadline));
     if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
-    return wire::decode_text(reply.payload);
+    const auto held = SENV_TRY(wire::decode_text(reply.payload));
+    if (held.empty()) return held;
+    auto resolution = SENV_TRY(Resolution::parse("1 " + held));
+    resolution.source = "job:--jobid";
+    return resolution.encode();
 }
 
 Result<void> NodeStep::ask() {
@@ -211,8 +215,12 @@ Result<void> NodeStep::ask() {
 
 // Asks for a lease as long as there is none: senvd may have answered before it was restarted.
 wire::Provision NodeStep::request() const {
-    return {resolution_->profile.absolute(), step_.uid, step_.job, step_.step,
-            wire::Provision::flag_progress | (lease_ ? 0U : wire::Provision::flag_lease)};
+    return {resolution_->profile.absolute(),
+            step_.uid,
+            step_.job,
+            step_.step,
+            wire::Provision::flag_progress | (lease_ ? 0U : wire::Provision::flag_lease),
+            resolution_->details()};
 }
 
 Result<void> NodeStep::take_answer(wire::Connection connection, Deadline deadline) {

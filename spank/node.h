@@ -5,7 +5,7 @@
 //          tells more than to set them: last of all, so that what others set is looked at as well, and as the user, whose
 //          regular expression it is.
 // Joins    A step that srun --jobid started outside the job is in the profile that another step of the job has on this node,
-//          entered plainly. Where none has, or senvd does not say, it is a step without an environment.
+//          entered as that step entered it. Where none has, or senvd does not say, it is a step without an environment.
 // Errors   None leaves a callback: on 22.05 what fails in slurmstepd drains the node in batch steps and lets srun exit 0.
 //          The first error is kept until start(), where one task of the node tells the user and all end with status 1,
 //          also where plugstack.conf says `optional`.
@@ -46,7 +46,7 @@ public:
 private:
     Result<void> prepare_or_fail();
     std::optional<std::string> resolution_in(const Environment& job) const;
-    Result<std::string> ask_what_the_job_holds() const;
+    Result<std::string> what_the_job_holds() const;
     Result<void> ask();
     wire::Provision request() const;
     Result<void> take_answer(wire::Connection connection, Deadline deadline);

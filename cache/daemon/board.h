@@ -29,6 +29,12 @@ struct Requester {
     bool operator==(const Requester&) const = default;
 };
 
+/// The client that is to get a lease, if its user may hold that much.
+struct LeaseFor {
+    std::uint64_t client = 0;
+    std::string details = {};  // as in Lease
+};
+
 class Board {
 public:
     using PlanFrame = std::shared_ptr<const std::string>;

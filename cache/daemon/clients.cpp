@@ -389,7 +389,8 @@ private:
         const bool is_weighed = wants_lease && config_.user_leased && client.requester.uid != 0;
         std::optional<Fd> lease;
         if (wants_lease && !is_weighed) {
-            auto taken = take_lease(leases_, {*profile, client.requester.uid, message->job, message->step});
+            auto taken =
+                take_lease(leases_, {*profile, client.requester.uid, message->job, message->step, message->details});
             if (!taken) return refuse(client, std::move(taken).error());
             lease = std::move(taken->fd);
         }
@@ -408,7 +409,9 @@ private:
         waiting_.emplace(*profile, client.id);
         client.profile = *profile;
         client.awaits_lease = is_weighed;
-        actions_->provision(*profile, client.requester, is_weighed ? std::optional(client.id) : std::nullopt);
+        std::optional<LeaseFor> lease_for;
+        if (is_weighed) lease_for = {client.id, message->details};
+        actions_->provision(*profile, client.requester, lease_for);
         return true;
     }
 
@@ -486,8 +489,9 @@ private:
         const uid_t uid = uid_of(client, message->uid);
         std::erase_if(*leases, [&](const Lease& lease) { return lease.uid != uid || lease.job != message->job; });
         const auto last = std::ranges::max_element(*leases, {}, &Lease::step);
-        const std::string profile = last == leases->end() ? "" : last->profile.absolute();
-        say_last(client, std::make_shared<const std::string>(wire::encode_text(profile)));
+        std::string told;
+        if (last != leases->end()) told = last->profile.absolute() + (last->details.empty() ? "" : " " + last->details);
+        say_last(client, std::make_shared<const std::string>(wire::encode_text(told)));
         return true;
     }
 

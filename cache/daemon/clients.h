@@ -27,8 +27,8 @@ Result<Fd> listen_at(const std::string& path);
 
 /// What is done with requests.
 struct ClientActions {
-    /// `lease_for`: the client that is to get a lease, if its user may hold that much; else it has one or wants none.
-    std::function<void(const StorePath&, const Requester&, std::optional<std::uint64_t> lease_for)> provision;
+    /// Without `lease_for`, the client has a lease or wants none.
+    std::function<void(const StorePath&, const Requester&, const std::optional<LeaseFor>& lease_for)> provision;
     std::function<void(std::uint64_t client)> status;
     std::function<void(std::uint64_t client, bool dry_run)> collect;
     std::function<void(std::uint64_t client, const StorePath&, bool pinned)> pin;

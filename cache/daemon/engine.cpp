@@ -56,7 +56,7 @@ std::int64_t now_seconds() {
 struct Provision {
     StorePath profile;
     Requester requester;
-    std::optional<std::uint64_t> lease_for;  // a client
+    std::optional<LeaseFor> lease_for;
 };
 struct AskStatus {
     std::uint64_t client;
@@ -483,7 +483,7 @@ private:
         if (message.lease_for) {
             auto weighed = contained([&] { return lend(message); });
             if (!weighed) {
-                events_.refused(*message.lease_for, weighed.error());
+                events_.refused(message.lease_for->client, weighed.error());
                 return {};
             }
             is_sure = *weighed;
@@ -709,9 +709,10 @@ private:
             auto held = SENV_TRY(held_by(who.uid));
             if (held.insert(profile).second) SENV_TRY(check_limit(who.uid, profile, held));
         }
-        auto lease = SENV_TRY(take_lease(store_.state().leases, {profile, who.uid, who.job, who.step}));
-        if (!known) unweighed_.emplace(profile, Unweighed{*message.lease_for, who.uid, lease.id});
-        events_.lease(*message.lease_for, std::move(lease.fd));
+        const auto& [client, details] = *message.lease_for;
+        auto lease = SENV_TRY(take_lease(store_.state().leases, {profile, who.uid, who.job, who.step, details}));
+        if (!known) unweighed_.emplace(profile, Unweighed{client, who.uid, lease.id});
+        events_.lease(client, std::move(lease.fd));
         return known;
     }
 
@@ -1666,7 +1667,7 @@ Engine::Engine(const ServerConfig& config, std::string version, Store store, Acl
 
 Engine::~Engine() = default;
 
-void Engine::provision(const StorePath& profile, const Requester& requester, std::optional<std::uint64_t> lease_for) {
+void Engine::provision(const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
     thread_->push(Provision{profile, requester, lease_for});
 }
 void Engine::status(std::uint64_t client) {

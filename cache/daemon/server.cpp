@@ -231,7 +231,7 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
         log(Level::info, "ready",
             {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
         served = clients.run(
-            {[&](const StorePath& profile, const Requester& requester, std::optional<std::uint64_t> lease_for) {
+            {[&](const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
                  engine.provision(profile, requester, lease_for);
              },
              [&](std::uint64_t client) { engine.status(client); },

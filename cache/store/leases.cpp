@@ -16,7 +16,7 @@ namespace senv {
 
 namespace {
 
-constexpr std::size_t max_lease_bytes = 1024;
+constexpr std::size_t max_lease_bytes = 8 * 1024;
 
 Result<std::string> new_id() {
     std::array<std::byte, 8> random{};
@@ -28,16 +28,17 @@ Result<std::string> new_id() {
 
 std::string text_of(const Lease& lease) {
     return lease.profile.absolute() + " uid=" + std::to_string(lease.uid) + " job=" + std::to_string(lease.job) +
-           " step=" + std::to_string(lease.step) + "\n";
+           " step=" + std::to_string(lease.step) + (lease.details.empty() ? "" : " " + lease.details) + "\n";
 }
 
 std::optional<Lease> parse(std::string_view text) {
     if (!text.ends_with('\n')) return std::nullopt;
-    const auto words = split(text.substr(0, text.size() - 1), ' ');
-    if (words.size() != 4) return std::nullopt;
+    text.remove_suffix(1);
+    const auto words = split(text, ' ');
+    if (words.size() < 4) return std::nullopt;
     auto profile = StorePath::parse_absolute(words[0]);
     if (!profile) return std::nullopt;
-    Lease lease{*std::move(profile), 0, 0, 0};
+    Lease lease{*std::move(profile)};
     const auto number = [](std::string_view word, std::string_view key, std::uint32_t& into) {
         if (!word.starts_with(key)) return false;
         const auto value = parse_decimal(word.substr(key.size()));
@@ -49,6 +50,7 @@ std::optional<Lease> parse(std::string_view text) {
         !number(words[3], "step=", lease.step)) {
         return std::nullopt;
     }
+    if (words.size() > 4) lease.details = text.substr(static_cast<std::size_t>(words[4].data() - text.data()));
     return lease;
 }
 

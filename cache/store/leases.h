@@ -1,6 +1,6 @@
 // leases.h: what keeps a closure on this node as long as somebody uses it.
 //
-// Shape    leases/ID, mode 0600, one line "PROFILE uid=N job=N step=N". The one who may use the closure holds a read-only
+// Shape    leases/ID, mode 0600, one line "PROFILE uid=N job=N step=N[ DETAILS]". The one who may use the closure holds a read-only
 //          descriptor whose open file description has the file locked (flock). senvd keeps none: whoever can take the lock
 //          knows that the last process which inherited the descriptor is gone.
 //          leases/.ID is a lease in the making: written and locked before it gets its name, so that a sweep never sees a
@@ -23,6 +23,7 @@ struct Lease {
     std::uint32_t uid = 0;
     std::uint32_t job = 0;
     std::uint32_t step = 0;
+    std::string details = {};  // how the step is in it; no line break
 };
 
 struct TakenLease {

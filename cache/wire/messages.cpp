@@ -5,7 +5,7 @@
 namespace senv::wire {
 
 std::string Provision::encode() const {
-    return Writer(Type::provision).str(profile).u32(uid).u32(job).u32(step).u32(flags).finish();
+    return Writer(Type::provision).str(profile).u32(uid).u32(job).u32(step).u32(flags).str(details).finish();
 }
 
 Result<Provision> Provision::decode(std::string_view payload) {
@@ -17,6 +17,10 @@ Result<Provision> Provision::decode(std::string_view payload) {
     message.step = SENV_TRY(in.u32("step"));
     message.flags = SENV_TRY(in.u32("flags"));
     if ((message.flags & ~(flag_lease | flag_progress)) != 0) return Error(Kind::corrupt, "unknown flags in a request");
+    message.details = SENV_TRY(in.str("details", max_details_bytes));
+    if (!std::ranges::all_of(message.details, [](char c) { return c >= ' ' && c <= '~'; })) {
+        return Error(Kind::corrupt, "the details in a request are not printable ASCII");
+    }
     SENV_TRY(in.end());
     return message;
 }

@@ -19,6 +19,7 @@ inline constexpr std::size_t max_name_bytes = 255;
 inline constexpr std::size_t max_value_bytes = 64 * 1024;
 inline constexpr std::size_t max_plan_bytes = 256 * 1024;
 inline constexpr std::size_t max_message_bytes = 16 * 1024;
+inline constexpr std::size_t max_details_bytes = 4 * 1024;
 
 struct Provision {
     static constexpr std::uint32_t flag_lease = 1;
@@ -29,6 +30,7 @@ struct Provision {
     std::uint32_t job = 0;
     std::uint32_t step = 0;
     std::uint32_t flags = 0;
+    std::string details = {};  // told to who asks what the job holds; printable ASCII
 
     std::string encode() const;
     static Result<Provision> decode(std::string_view payload);

@@ -389,7 +389,8 @@ bool shows_store_of_node(const std::string& socket, const std::string& folder) {
 Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job) {
     Options options;
     options.socket = socket;
-    return ask_for_text(options, wire::Held{::getuid(), job}.encode(), answer_limit);
+    const auto held = SENV_TRY(ask_for_text(options, wire::Held{::getuid(), job}.encode(), answer_limit));
+    return held.substr(0, held.find(' '));
 }
 
 Stores stores_here(const std::string& socket) {

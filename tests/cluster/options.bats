@@ -164,14 +164,18 @@ JOB
 }
 
 @test "srun --jobid=J --overlap --pty bash: a shell in the environment of a running job, plain jobs left alone" {
-    local job
-    for options in "${hello[*]}" ""; do
+    local job options
+    for options in "${hello[*]}" "${hello[*]} --env-pure" ""; do
         # shellcheck disable=SC2086 # several words
         job=$(alice sbatch --parsable -o job.out $options --wrap 'touch running; sleep 600')
         alice sh -c 'until [ -e running ]; do sleep 0.1; done; rm running'
-        run -0 alice script -qec "srun --jobid=$job --overlap --pty bash -c 'echo \"in \${GUIX_ENVIRONMENT-nothing}\"; env | grep JOINS; true'" /dev/null
+        run -0 alice env ALIEN=mine script -qec "srun --jobid=$job --overlap --pty bash -c 'echo \"in \${GUIX_ENVIRONMENT-nothing}, alien \$ALIEN\"; env | grep JOINS; true'" /dev/null
         [[ $output != *JOINS* ]]
-        if [[ -n $options ]]; then says "in /gnu/store/"; else says "in nothing"; fi
+        case $options in
+            *--env-pure) says "in /gnu/store/" ", alien "$'\r' ;;
+            ?*) says "in /gnu/store/" ", alien mine" ;;
+            *) says "in nothing, alien mine" ;;
+        esac
         # Seen on the node, also by its users there, and not elsewhere.
         run alice srun --jobid="$job" --overlap -N1 -n1 senv show "$job"
         if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: no step of it that is yours"; fi

@@ -107,7 +107,7 @@ profile = sys.argv[2].encode()
 for _ in range(200):
     one = socket.socket(socket.AF_UNIX)
     one.connect(sys.argv[1])
-    payload = struct.pack("<I", len(profile)) + profile + struct.pack("<IIII", 0, 0, 0, 3)
+    payload = struct.pack("<I", len(profile)) + profile + struct.pack("<IIIII", 0, 0, 0, 3, 0)
     one.sendall(struct.pack("<IHH", len(payload), 1, 1) + payload)
     deaf.append(one)
 open(sys.argv[3], "w").close()
@@ -217,9 +217,9 @@ few_descriptors() { (($(descriptors) <= $1)); }
     pids+=("$client" "$attack")
     wait_until grep -q begun "$root/attack"
     PYTHONPATH=$support python3 - "$socket" "$profile" <<'END'
-import ask, struct, sys
+import ask, sys
 for _ in range(50):
-    for request, answer in ((ask.frame(1, ask.string(sys.argv[2]) + struct.pack("<IIII", 0, 7, 0, 0)), 32), (ask.frame(3), 35)):
+    for request, answer in ((ask.provision(sys.argv[2], job=7), 32), (ask.frame(3), 35)):
         peer = ask.Peer(sys.argv[1])
         peer.socket.settimeout(20)
         peer.socket.sendall(request)

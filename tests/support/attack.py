@@ -25,7 +25,7 @@ ended = []
 
 
 def provision(profile, uid=0, flags=0, job=4242):
-    return ask.frame(1, profile + struct.pack("<IIII", uid, job, 0, flags))
+    return ask.frame(1, profile + struct.pack("<IIII", uid, job, 0, flags) + ask.string(""))
 
 
 def peer(data):

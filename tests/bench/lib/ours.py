@@ -86,7 +86,7 @@ PLAN, ERROR = 32, 33
 def provision(path, profile, lease=True):
     """Asks for a profile as the plugin does. Returns seconds until the plan was there."""
     name = profile.encode()
-    payload = struct.pack("<I", len(name)) + name + struct.pack("<IIII", 0, 1, 0, 1 if lease else 0)
+    payload = struct.pack("<I", len(name)) + name + struct.pack("<IIIII", 0, 1, 0, 1 if lease else 0, 0)
     begin = time.perf_counter()
     kind, answer = ask(path, 1, payload)[-1]
     seconds = time.perf_counter() - begin

@@ -170,6 +170,7 @@ TEST_F(Node, EntersAWarmProfile) {
     EXPECT_EQ(request.uid, 1001U);
     EXPECT_EQ(request.job, 12U);
     EXPECT_EQ(request.flags, wire::Provision::flag_lease | wire::Provision::flag_progress);
+    EXPECT_EQ("1 " + profile + " " + request.details, resolved);
 }
 
 TEST_F(Node, LogsTheStartInOneLine) {
@@ -241,19 +242,23 @@ TEST_F(Node, WithoutAResolutionLeavesAnEarlierProfile) {
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
 }
 
-TEST_F(Node, AJoiningStepEntersWhatTheJobHolds) {
+TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
     int connections = 0;
     FakeSenvd senvd(settings_.socket, [&](int client) {
         if (++connections == 1) {
-            say(client, wire::encode_text(profile));
+            say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=pure:KEPT from=default"));
         } else {
             warm()(client);
         }
     });
-    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
     EXPECT_TRUE(run());
-    EXPECT_EQ(host_.job["PATH"], profile + "/bin:/usr/bin");
+    EXPECT_THAT(host_.job["PATH"], testing::StartsWith(profile + "/bin:"));
+    EXPECT_EQ(host_.job["KEPT"], "1");
+    EXPECT_FALSE(host_.job.contains("DROPPED"));
     EXPECT_FALSE(host_.job.contains(joining_variable));
+    EXPECT_EQ(host_.job[resolution_variable],
+              "1 " + profile + " lock=none channels=guix@abc enter=pure:KEPT from=job:--jobid");
     const auto requests = senvd.requests();
     ASSERT_EQ(requests.size(), 2U);
     EXPECT_EQ(wire::Held::decode(requests[0])->job, 12U);

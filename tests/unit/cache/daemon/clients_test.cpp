@@ -80,7 +80,7 @@ TEST_F(ClientsTest, TellWhatAJobHolds) {
     const Ending ending;
     const std::uint32_t uid = ::getuid();
     const auto step = take_lease(leases_, {test::path_of("step"), uid, 12, 3});
-    const auto script = take_lease(leases_, {test::path_of("script"), uid, 12, 0xfffffffb});
+    const auto script = take_lease(leases_, {test::path_of("script"), uid, 12, 0xfffffffb, "enter=pure"});
     const auto others = take_lease(leases_, {test::path_of("others"), uid + 1, 12, 0xfffffffc});
     const auto other_job = take_lease(leases_, {test::path_of("other"), uid, 13, 4});
     take_lease(leases_, {test::path_of("gone"), uid, 14, 0}).value();
@@ -89,7 +89,7 @@ TEST_F(ClientsTest, TellWhatAJobHolds) {
         EXPECT_THAT(connection.send(wire::Held{uid, job}.encode(), Clock::now() + seconds(30)), IsOk());
         return wire::decode_text(connection.receive(Clock::now() + seconds(30)).value().payload).value();
     };
-    EXPECT_EQ(held(12), test::path_of("script").absolute());
+    EXPECT_EQ(held(12), test::path_of("script").absolute() + " enter=pure");
     EXPECT_EQ(held(13), test::path_of("other").absolute());
     EXPECT_EQ(held(14), "");
     EXPECT_EQ(held(15), "");

@@ -821,7 +821,7 @@ protected:
         for (const auto& item : {a, b}) servers.give(first, item);
     }
     std::shared_ptr<Fd> expect_leased(const MadeItem& profile, std::uint32_t uid) {
-        engine->provision(profile.path(), {uid, 1, 0}, 1);
+        engine->provision(profile.path(), {uid, 1, 0}, LeaseFor{1});
         auto event = next();
         EXPECT_EQ(event.what, "lease") << event.text;
         EXPECT_EQ(next().what, "complete");
@@ -838,7 +838,7 @@ protected:
 TEST_F(UserLeasedTest, WhatIsHereIsRefusedBeforeThereIsALease) {
     const auto other = expect_leased(b, 1001);
     auto held = expect_leased(a, 1000);
-    engine->provision(b.path(), {1000, 2, 0}, 2);
+    engine->provision(b.path(), {1000, 2, 0}, LeaseFor{2});
     EXPECT_THAT(next().text,
                 HasSubstr("cannot hold '" + b.path().absolute() +
                           "' for uid 1000: it takes 12.0 KiB, what else this user's jobs hold on this node "
@@ -847,7 +847,7 @@ TEST_F(UserLeasedTest, WhatIsHereIsRefusedBeforeThereIsALease) {
     const auto again = expect_leased(a, 1000);  // that is counted once
     held.reset();
     start();
-    engine->provision(b.path(), {1000, 2, 0}, 2);
+    engine->provision(b.path(), {1000, 2, 0}, LeaseFor{2});
     EXPECT_EQ(next().what, "refused");
     again->reset();
     expect_leased(b, 1000);
@@ -855,7 +855,7 @@ TEST_F(UserLeasedTest, WhatIsHereIsRefusedBeforeThereIsALease) {
 
 TEST_F(UserLeasedTest, WhatIsToComeIsRefusedWhenItsSizeIsKnownAndItsLeaseIsVoid) {
     const auto held = expect_leased(a, 1000);
-    engine->provision(b.path(), {1000, 2, 0}, 2);
+    engine->provision(b.path(), {1000, 2, 0}, LeaseFor{2});
     const auto lease = next();
     EXPECT_EQ(lease.what, "lease");
     EXPECT_THAT(next().text, HasSubstr("cannot hold '" + b.path().absolute() + "' for uid 1000: it takes 16."));
@@ -868,17 +868,17 @@ TEST_F(UserLeasedTest, WhatIsToComeIsRefusedWhenItsSizeIsKnownAndItsLeaseIsVoid)
 TEST_F(UserLeasedTest, WhoMayHoldItGetsItAlsoWhenAnotherMayNot) {
     const auto held = expect_leased(a, 1000);
     servers.hold(b.path());
-    engine->provision(b.path(), {1001, 3, 0}, 3);
+    engine->provision(b.path(), {1001, 3, 0}, LeaseFor{3});
     EXPECT_EQ(next().what, "lease");
     servers.await_transfer(b.path());
-    engine->provision(b.path(), {1000, 2, 0}, 2);
+    engine->provision(b.path(), {1000, 2, 0}, LeaseFor{2});
     EXPECT_EQ(next().what, "refused");
     servers.release();
     EXPECT_EQ(next().what, "complete");
 }
 
 TEST_F(UserLeasedTest, ALeaseForWhatCannotBeHadIsVoid) {
-    engine->provision(q.path(), {1000, 2, 0}, 2);
+    engine->provision(q.path(), {1000, 2, 0}, LeaseFor{2});
     const auto lease = next();
     EXPECT_EQ(lease.what, "lease");
     EXPECT_EQ(next().what, "failed");

@@ -46,6 +46,20 @@ TEST(Leases, AreListedWithWhatTheyAreFor) {
     EXPECT_EQ(::fcntl(held->fd.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
 }
 
+TEST(Leases, KeepTheirDetails) {
+    const TempDir dir;
+    auto asked = lease();
+    asked.details = "lock=none  enter=pure:a%20b ";
+    const auto held = take_lease(dir.fd(), asked);
+    ASSERT_THAT(held, IsOk());
+    const auto live = sweep_leases(dir.fd());
+    ASSERT_THAT(live, IsOk());
+    ASSERT_EQ(live->size(), 1U);
+    EXPECT_EQ(live->front().profile, path_of("p"));
+    EXPECT_EQ(live->front().step, 3U);
+    EXPECT_EQ(live->front().details, asked.details);
+}
+
 TEST(Leases, AreGoneWithTheirDescriptor) {
     const TempDir dir;
     {

@@ -14,7 +14,8 @@ Plan plan_with(Variable variable) {
 }
 
 TEST(Provision, RoundTrips) {
-    const Provision sent{"/gnu/store/x", 1001, 12, 3, Provision::flag_lease | Provision::flag_progress};
+    const Provision sent{"/gnu/store/x",        1001, 12, 3, Provision::flag_lease | Provision::flag_progress,
+                         "enter=pure from=here"};
     const auto got = Provision::decode(payload_of(sent.encode()));
     ASSERT_TRUE(got);
     EXPECT_EQ(got->profile, sent.profile);
@@ -22,6 +23,16 @@ TEST(Provision, RoundTrips) {
     EXPECT_EQ(got->job, 12U);
     EXPECT_EQ(got->step, 3U);
     EXPECT_EQ(got->flags, sent.flags);
+    EXPECT_EQ(got->details, sent.details);
+}
+
+TEST(Provision, RefusesDetailsThatAreNoLineOfText) {
+    const auto decoded = [](std::string details) {
+        return Provision::decode(payload_of(Provision{"/gnu/store/x", 0, 0, 0, 0, std::move(details)}.encode()));
+    };
+    EXPECT_TRUE(decoded(std::string(max_details_bytes, '~')));
+    EXPECT_FALSE(decoded(std::string(max_details_bytes + 1, '~')));
+    for (const char* bad : {"a\nb", "a\tb", "a\x7f", "\xc3\xa4"}) EXPECT_FALSE(decoded(bad)) << bad;
 }
 
 TEST(Provision, RefusesUnknownFlags) {
@@ -33,7 +44,7 @@ TEST(Provision, RefusesAnOverlongPath) {
 }
 
 TEST(Provision, EveryTruncationIsRefused) {
-    const std::string payload = payload_of(Provision{"/gnu/store/x", 1, 2, 3, 1}.encode());
+    const std::string payload = payload_of(Provision{"/gnu/store/x", 1, 2, 3, 1, "x"}.encode());
     for (std::size_t size = 0; size < payload.size(); ++size) {
         EXPECT_FALSE(Provision::decode(payload.substr(0, size))) << size;
     }
