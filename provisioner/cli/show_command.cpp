@@ -147,8 +147,8 @@ Result<std::string> profile_in_use(const std::string& socket, std::uint32_t job)
     const std::string cause =
         profile ? "no step of it that is yours is in an environment on this host" : profile.error().what();
     return Error(Kind::missing, "cannot show job " + number + ": " + cause + SENV_TRY(whereabouts(number)))
-        .hint("while it runs, look on one of its nodes: srun --jobid=" + number + " --overlap -N1 -n1 senv show " +
-              number);
+        .hint("while it runs, look on one of its nodes: srun --jobid=" + number +
+              " --overlap -N1 -n1 --env-passthrough=ignore senv show " + number);
 }
 
 Result<int> show_command(const Options& options) {
@@ -186,7 +186,7 @@ void add_show_command(CLI::App& app, Action& action) {
         "  senv show environment.lock\n"
         "  senv show ~/.guix-profile\n"
         "  senv show --json $GUIX_ENVIRONMENT     in a job\n"
-        "  srun --jobid=123 --overlap -N1 -n1 senv show 123");
+        "  srun --jobid=123 --overlap -N1 -n1 --env-passthrough=ignore senv show 123");
     command->callback([&action, options] { action = [options] { return show_command(*options); }; });
 }
 

@@ -177,11 +177,11 @@ JOB
             *) says "in nothing, alien mine" ;;
         esac
         # Seen on the node, also by its users there, and not elsewhere.
-        run alice srun --jobid="$job" --overlap -N1 -n1 senv show "$job"
+        run alice srun --jobid="$job" --overlap -N1 -n1 --env-passthrough=ignore senv show "$job"
         if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: no step of it that is yours"; fi
         run -1 alice senv show "$job"
         says "senv: cannot show job $job: " "; it is RUNNING on n1"$'\n' \
-            "hint: while it runs, look on one of its nodes: srun --jobid=$job --overlap -N1 -n1 senv show $job"
+            "hint: while it runs, look on one of its nodes: srun --jobid=$job --overlap -N1 -n1 --env-passthrough=ignore senv show $job"
         run -0 alice srun --jobid="$job" --overlap --env-passthrough=ignore bash -c 'echo "in ${GUIX_ENVIRONMENT-nothing}"'
         says "in nothing"
         alice scancel "$job"
