@@ -325,15 +325,22 @@ END
     run -0 a "$output/bin/senv-hello"
 }
 
-@test "resolve: many at once run guix once" {
+@test "sbatch: two hundred at once with a new manifest run guix once" {
     echo '(specifications->manifest (list "senv-hello" "senv-attr"))' | file m.scm
     local before after
     before=$(guix_starts)
-    run -0 a sh -c "for i in \$(seq 200); do senv resolve -m m.scm -C $channels_1 >out.\$i 2>err.\$i & done; wait
-                    cat out.* | sort | uniq -c"
-    [[ $output =~ ^\ *200\ /gnu/store/[a-z0-9]{32}-profile$ ]]
+    run -0 a sh -c "for i in \$(seq 200); do
+                        sbatch --hold --parsable --env-manifest=m.scm --env-channels=$channels_1 --wrap true >out.\$i 2>err.\$i &
+                    done; wait; cat out.* | grep -cx '[0-9]*'"
+    [[ $output -eq 200 ]]
     after=$(guix_starts)
     [[ $((after - before)) -eq 3 ]]    # time-machine, build, describe
+    # What the jobs will start with is with slurmctld.
+    run -0 cluster root login sh -c 'cat /var/lib/slurm/slurmctld/hash.*/job.*/environment | tr "\0" "\n" |
+                                     grep -a ^SLURM_SENV_RESOLUTION= | sort | uniq -c'
+    [[ $output =~ ^\ *200\ SLURM_SENV_RESOLUTION=1\ /gnu/store/[a-z0-9]{32}-profile\ lock=[0-9a-f]{64}\  ]]
+    [[ ${#lines[@]} -eq 1 ]]
+    alice scancel -u alice
 }
 
 @test "resolve: a file that changes while Guix reads it is an error" {
