@@ -39,15 +39,15 @@ struct Options {
     std::vector<std::string> paths;
 };
 
-Result<wire::Connection> ask(const Options& options, const std::string& frame) {
-    auto connection = SENV_TRY(wire::Connection::open(options.socket, std::nullopt, Clock::now() + answer_limit));
+Result<wire::Connection> ask(const std::string& socket, const std::string& frame) {
+    auto connection = SENV_TRY(wire::Connection::open(socket, std::nullopt, Clock::now() + answer_limit));
     SENV_TRY(connection.send(frame, Clock::now() + answer_limit));
     return connection;
 }
 
 /// The TEXT that answers the request.
-Result<std::string> ask_for_text(const Options& options, const std::string& frame, seconds limit) {
-    auto connection = SENV_TRY(ask(options, frame));
+Result<std::string> ask_for_text(const std::string& socket, const std::string& frame, seconds limit) {
+    auto connection = SENV_TRY(ask(socket, frame));
     const auto reply = SENV_TRY(connection.receive(Clock::now() + limit));
     if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
     if (reply.type != wire::Type::text) return Error(Kind::corrupt, "senvd answered something else than was asked");
@@ -95,7 +95,7 @@ std::string space_of(const Json& space) {
 }
 
 Result<int> status(const Options& options) {
-    const auto text = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
+    const auto text = SENV_TRY(ask_for_text(options.socket, wire::encode_empty(wire::Type::status), answer_limit));
     if (options.json) return print(text + "\n");
     const Json json = SENV_TRY(read_json(text));
     std::string out = "senvd " + json.at("version").get<std::string>() + ", up for " +
@@ -129,7 +129,7 @@ Result<int> status(const Options& options) {
 Result<int> gc(const Options& options) {
     wire::Gc request;
     if (options.dry_run) request.flags |= wire::Gc::flag_dry_run;
-    const auto text = SENV_TRY(ask_for_text(options, request.encode(), gc_limit));
+    const auto text = SENV_TRY(ask_for_text(options.socket, request.encode(), gc_limit));
     if (options.json) return print(text + "\n");
     const Json json = SENV_TRY(read_json(text));
     const std::string verb = options.dry_run ? "would evict " : "evicted ";
@@ -148,7 +148,7 @@ Result<int> gc(const Options& options) {
 
 Result<int> change_pin(const Options& options, std::uint32_t flags) {
     const wire::Pin request{options.profile, flags};
-    const auto text = SENV_TRY(ask_for_text(options, request.encode(), answer_limit));
+    const auto text = SENV_TRY(ask_for_text(options.socket, request.encode(), answer_limit));
     return options.json ? print(text + "\n") : Result<int>(0);
 }
 
@@ -170,11 +170,11 @@ std::string date_of(std::int64_t time) {
     return text.data();
 }
 
-Result<Json> profiles_on_node(const Options& options) {
+Result<Json> profiles_on_node(const std::string& socket) {
     Json all = Json::array();
     std::string after;
     do {
-        const auto text = SENV_TRY(ask_for_text(options, wire::List{after}.encode(), answer_limit));
+        const auto text = SENV_TRY(ask_for_text(socket, wire::List{after}.encode(), answer_limit));
         const Json page = SENV_TRY(read_json(text));
         for (const auto& one : page.at("profiles")) all.push_back(one);
         const Json& next = page.at("next");
@@ -184,7 +184,7 @@ Result<Json> profiles_on_node(const Options& options) {
 }
 
 Result<int> list(const Options& options) {
-    const Json all = SENV_TRY(profiles_on_node(options));
+    const Json all = SENV_TRY(profiles_on_node(options.socket));
     if (options.json) return print(Json{{"profiles", all}}.dump() + "\n");
     std::string out;
     for (const auto& one : all) {
@@ -275,7 +275,7 @@ Result<int> fetch(const Options& options) {
     request.uid = ::getuid();
     request.flags = wire::Provision::flag_progress;
     const auto begin = Clock::now();
-    auto connection = SENV_TRY(ask(options, request.encode()));
+    auto connection = SENV_TRY(ask(options.socket, request.encode()));
     Before before;
     SENV_TRY(last_reply(connection, wire::Type::plan, begin + fetch_limit, options.quiet, &before));
     if (!options.json) return 0;
@@ -326,7 +326,7 @@ Result<int> verify(const Options& options) {
         return Error(Kind::usage, "cannot verify so many items at once")
             .hint("name fewer of them, or none: then all are verified");
     }
-    auto connection = SENV_TRY(ask(options, frame));
+    auto connection = SENV_TRY(ask(options.socket, frame));
     const std::string reply =
         SENV_TRY(last_reply(connection, wire::Type::text, Clock::now() + verify_limit, options.quiet));
     return print_verified(SENV_TRY(wire::decode_text(reply)), options.json);
@@ -342,17 +342,13 @@ CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, c
 
 /// The folder that senvd keeps items in.
 Result<std::string> store_of_node(const std::string& socket) {
-    Options options;
-    options.socket = socket;
-    const auto status = SENV_TRY(ask_for_text(options, wire::encode_empty(wire::Type::status), answer_limit));
+    const auto status = SENV_TRY(ask_for_text(socket, wire::encode_empty(wire::Type::status), answer_limit));
     return SENV_TRY(read_json(status)).at("store").get<std::string>();
 }
 
 /// Errors: missing when senvd does not have all of it, and those of asking.
 Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& profile) {
-    Options options;
-    options.socket = socket;
-    const Json all = SENV_TRY(profiles_on_node(options));
+    const Json all = SENV_TRY(profiles_on_node(socket));
     const auto found = std::ranges::find_if(all, [&](const Json& one) {
         return one.at("profile").get<std::string>() == profile.absolute() && one.at("complete").get<bool>();
     });
@@ -363,13 +359,11 @@ Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& 
 }  // namespace
 
 Result<OnNode> bring_here(const std::string& socket, const StorePath& profile, bool quiet) {
-    Options options;
-    options.socket = socket;
     wire::Provision request;
     request.profile = profile.absolute();
     request.uid = ::getuid();
     request.flags = wire::Provision::flag_lease | wire::Provision::flag_progress;
-    auto connection = SENV_TRY(ask(options, request.encode()));
+    auto connection = SENV_TRY(ask(socket, request.encode()));
     Before before;
     const std::string plan =
         SENV_TRY(last_reply(connection, wire::Type::plan, Clock::now() + fetch_limit, quiet, &before));
@@ -387,9 +381,7 @@ bool shows_store_of_node(const std::string& socket, const std::string& folder) {
 }
 
 Result<std::string> profile_of_job(const std::string& socket, std::uint32_t job) {
-    Options options;
-    options.socket = socket;
-    const auto held = SENV_TRY(ask_for_text(options, wire::Held{::getuid(), job}.encode(), answer_limit));
+    const auto held = SENV_TRY(ask_for_text(socket, wire::Held{::getuid(), job}.encode(), answer_limit));
     return held.substr(0, held.find(' '));
 }
 
