@@ -7,13 +7,6 @@
 
 namespace senv {
 
-namespace {
-
-// After that long without a transfer the memory of the last ones goes back: jobs need it, and the allocator keeps it.
-constexpr std::chrono::seconds quiet_time(1);
-
-}  // namespace
-
 NarPool::NarPool(unsigned threads, const Store& store, NarSource& source, Done done)
     : store_(store), source_(source), done_(std::move(done)) {
     for (unsigned i = 0; i < threads; ++i) {
@@ -72,13 +65,8 @@ void NarPool::work(const std::stop_token& stop) {
     name_thread("senvd-nar");
     for (;;) {
         std::unique_lock lock(mutex_);
-        const auto may_begin = [&] { return largest() != waiting_.end(); };
-        if (!changed_.wait_for(lock, stop, quiet_time, may_begin) && !stop.stop_requested()) {
-            lock.unlock();
-            give_memory_back();
-            lock.lock();
-            changed_.wait(lock, stop, may_begin);
-        }
+        wait_for_work(
+            changed_, lock, [&] { return largest() != waiting_.end(); }, stop);
         if (stop.stop_requested()) return;
         const auto next = largest();
         const FetchJob job = std::move(next->second);

@@ -28,8 +28,6 @@ constexpr std::size_t receive_bytes = 65536;
 // A transfer needs its stack, a window or dictionary of at most 33 MiB, and what curl and the decompressor hold beside it.
 constexpr std::size_t memory_base = std::size_t{256} << 20U;
 constexpr std::size_t memory_per_transfer = std::size_t{64} << 20U;
-// After that long without a transfer its memory goes back: jobs need it, and the allocator keeps it.
-constexpr std::chrono::seconds quiet_time(1);
 
 /// The channel to senvd. Everybody may send; one thread receives.
 class Channel {
@@ -101,13 +99,7 @@ private:
 
     channel::FetchNar take() {
         std::unique_lock lock(mutex_);
-        const auto has_next = [&] { return next_.has_value(); };
-        if (!changed_.wait_for(lock, quiet_time, has_next)) {
-            lock.unlock();
-            give_memory_back();
-            lock.lock();
-            changed_.wait(lock, has_next);
-        }
+        wait_for_work(changed_, lock, [&] { return next_.has_value(); });
         channel::FetchNar message = *std::move(next_);
         next_.reset();
         ticket_ = message.ticket;
@@ -156,6 +148,12 @@ Result<void> serve(Channel& channel, NarinfoSource& narinfos, std::vector<std::u
     return {};
 }
 
+// The threads have nothing that would have to be put away.
+[[noreturn]] void end(const Result<void>& done, const std::function<void(const Error&)>& tell) {
+    if (!done) tell(done.error());
+    ::_exit(done ? 0 : 1);
+}
+
 Result<void> run(const std::function<void(const Error&)>& tell, const std::function<void()>& once_confined) {
     Channel channel{Fd(fetcher_control_fd)};
     const auto first = SENV_TRY(channel.receive());
@@ -180,8 +178,7 @@ Result<void> run(const std::function<void(const Error&)>& tell, const std::funct
         (void)channel.send(channel::Ready{confined.landlock, confined.seccomp, confined.missing});
         return serve(channel, *narinfos, slots);
     });
-    if (!served) tell(served.error());
-    ::_exit(served ? 0 : 1);  // the threads have nothing that would have to be put away
+    end(served, tell);
 }
 
 }  // namespace
@@ -205,8 +202,7 @@ int fetcher_main(const std::function<void(const Error&)>& tell, const std::funct
     // Only from the first arena does malloc_trim() give back all that is free. Threads seldom allocate at the same time.
     ::mallopt(M_ARENA_MAX, 1);
     const auto done = contained([&] { return run(tell, once_confined); });
-    if (!done) tell(done.error());
-    ::_exit(done ? 0 : 1);
+    end(done, tell);
 }
 
 }  // namespace senv
