@@ -5,6 +5,7 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
     export SENV_BUILD=${SENV_BUILD:-$BATS_TEST_DIRNAME/../../build/dev}
+    "$BATS_TEST_DIRNAME/setup"    # what it installs it says on stderr, which is no part of what is tested
 }
 
 # well_formed NAME FIGURE…: runs it; its JSON has the four parts, ratios that are numbers above 0, and these figures.
