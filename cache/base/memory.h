@@ -15,8 +15,8 @@ inline void give_memory_back() noexcept {
 #endif
 }
 
-/// Waits until `ready` holds, or `stop`, a stop_token if there is one, is requested. When that takes
-/// long, memory goes back: jobs need it, and the allocator keeps it.
+/// Waits until `ready` holds, or `stop`, a stop_token if there is one, is requested. When that takes long, memory
+/// goes back: jobs need it, and the allocator keeps it.
 template <class Condition, class Ready, class... Stop>
 void wait_for_work(Condition& changed, std::unique_lock<std::mutex>& lock, const Ready& ready, const Stop&... stop) {
     if (changed.wait_for(lock, stop..., std::chrono::seconds(1), ready)) return;

@@ -1,8 +1,8 @@
 // leases.h: what keeps a closure on this node as long as somebody uses it.
 //
-// Shape    leases/ID, mode 0600, one line "PROFILE uid=N job=N step=N[ DETAILS]". The one who may use the closure holds a read-only
-//          descriptor whose open file description has the file locked (flock). senvd keeps none: whoever can take the lock
-//          knows that the last process which inherited the descriptor is gone.
+// Shape    leases/ID, mode 0600, one line "PROFILE uid=N job=N step=N[ DETAILS]". The one who may use the closure holds a
+//          read-only descriptor whose open file description has the file locked (flock). senvd keeps none: whoever can take
+//          the lock knows that the last process which inherited the descriptor is gone.
 //          leases/.ID is a lease in the making: written and locked before it gets its name, so that a sweep never sees a
 //          lease that is not locked yet. Such a name found at a start was left by a crash.
 // Threads  take() and sweep() may run at the same time.
