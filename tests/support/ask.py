@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ask.py SOCKET REQUEST…: speaks cache/wire/protocol.md, on its own, and prints each frame as a line.
 
-  provision PROFILE [--lease] [--progress] [--job N] [--step N] [--uid N] [--hold FILE] [--details TEXT]
+  provision PROFILE [--lease] [--progress] [--job N] [--step N] [--uid N] [--hold FILE]
                  with --hold: writes FILE when the answer is there, then keeps the lease until it is killed
   prefetch PROFILE, status, gc, gc-dry-run, pin PROFILE, unpin PROFILE, list [PROFILE], verify [PROFILE], repair [PROFILE]
   raw HEX [--linger]   sends these bytes, then waits until senvd closes
@@ -28,8 +28,8 @@ def frame(kind, payload=b""):
     return struct.pack("<IHH", len(payload), kind, 1) + payload
 
 
-def provision(profile, uid=0, job=0, step=0, flags=0, details=""):
-    return frame(1, string(profile) + struct.pack("<IIII", uid, job, step, flags) + string(details))
+def provision(profile, uid=0, job=0, step=0, flags=0):
+    return frame(1, string(profile) + struct.pack("<IIII", uid, job, step, flags) + string(""))
 
 
 class Cursor:
@@ -107,12 +107,11 @@ def main():
     parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--uid", type=int, default=0)
     parser.add_argument("--hold")
-    parser.add_argument("--details", default="")
     options = parser.parse_args()
     peer = Peer(options.socket)
     flags = (1 if options.lease or options.hold else 0) | (2 if options.progress else 0)
     if options.request == "provision":
-        request = provision(options.argument, options.uid, options.job, options.step, flags, options.details)
+        request = provision(options.argument, options.uid, options.job, options.step, flags)
     elif options.request == "prefetch":
         request = frame(2, string(options.argument) + struct.pack("<II", options.uid, options.job))
     elif options.request == "raw":
