@@ -107,7 +107,7 @@ bool is_channel(std::string_view name, std::string_view commit) {
 
 Result<Resolution> Resolution::parse(std::string_view text) {
     if (text.size() > max_bytes) return bad("length", std::to_string(text.size()));
-    if (!std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; })) return bad("character in", text);
+    if (!is_printable_ascii(text)) return bad("character in", text);
     const auto fields = split(text, ' ');
     if (fields[0] != "1") return bad("version", fields[0]);
     if (fields.size() != 6) return bad("number of fields", std::to_string(fields.size()));

@@ -130,6 +130,19 @@ Result<std::vector<std::string>> names_in(const Fd& dir, std::uint64_t most) {
     }
 }
 
+Result<bool> try_lock(int fd, off_t start, off_t length) {
+    struct flock range {};
+    range.l_type = F_WRLCK;
+    range.l_whence = SEEK_SET;
+    range.l_start = start;
+    range.l_len = length;
+    if (::fcntl(fd, F_OFD_SETLK, &range) == 0) return true;
+    if (errno == EAGAIN || errno == EACCES) return false;
+    // NFS without lockd, Lustre without -o flock, and others.
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) return true;
+    return Error::sys(errno, "cannot lock a file");
+}
+
 Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode) {
     std::string beside = path + ".XXXXXX";
     const Fd fd(::mkostemp(beside.data(), O_CLOEXEC));

@@ -64,6 +64,10 @@ Result<std::string> read_to_end(int fd, std::size_t limit, std::string_view show
 Result<std::vector<std::string>> names_in(const Fd& dir,
                                           std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 
+/// Locks bytes of a file for this open description (fcntl(2), F_OFD_SETLK), at once or not at all; length 0: up to its end
+/// and further. False: somebody else has them. Where the file system knows no locks it is true.
+Result<bool> try_lock(int fd, off_t start, off_t length);
+
 /// Makes `path` hold `text`, whole or not at all: writes a file beside it, then renames. Not synced to disk.
 Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode);
 

@@ -1,5 +1,6 @@
 #include "cache/base/text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -89,6 +90,10 @@ std::string printable(std::string_view text, std::size_t limit) {
         }
     }
     return shown;
+}
+
+bool is_printable_ascii(std::string_view text) noexcept {
+    return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 std::string percent_encode(std::string_view text) {

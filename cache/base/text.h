@@ -26,6 +26,9 @@ std::optional<std::string> percent_decode(std::string_view text);
 /// bytes become "\xHH", and what comes after the first `limit` bytes of the outcome is replaced by "…".
 std::string printable(std::string_view text, std::size_t limit = 200);
 
+/// Blanks and printable ASCII characters only.
+bool is_printable_ascii(std::string_view text) noexcept;
+
 /// "412 B", "3.4 KiB", "1.2 GiB": sizes for people.
 std::string human_bytes(std::uint64_t bytes);
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cache/base/text.h"
+
 namespace senv::wire {
 
 std::string Provision::encode() const {
@@ -18,7 +20,7 @@ Result<Provision> Provision::decode(std::string_view payload) {
     message.flags = SENV_TRY(in.u32("flags"));
     if ((message.flags & ~(flag_lease | flag_progress)) != 0) return Error(Kind::corrupt, "unknown flags in a request");
     message.details = SENV_TRY(in.str("details", max_details_bytes));
-    if (!std::ranges::all_of(message.details, [](char c) { return c >= ' ' && c <= '~'; })) {
+    if (!is_printable_ascii(message.details)) {
         return Error(Kind::corrupt, "the details in a request are not printable ASCII");
     }
     SENV_TRY(in.end());

@@ -178,16 +178,9 @@ Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& ke
 
 Result<Fd> Cache::reserve(const std::string& key, const Signals& signals, const std::function<void()>& waiting) const {
     Fd file = SENV_TRY(open_file(dir_ + "/resolving", O_RDWR | O_CREAT, 0600));
-    struct flock range {};
-    range.l_type = F_WRLCK;
-    range.l_whence = SEEK_SET;
-    // A byte for each key. Two keys on one byte only wait for each other.
-    range.l_start = static_cast<off_t>(std::stoull(key.substr(0, 15), nullptr, 16));
-    range.l_len = 1;
-    while (::fcntl(file.get(), F_OFD_SETLK, &range) != 0) {
-        // A file system without locks: two of them may then do the same work, which harms nobody.
-        if (errno == ENOLCK || errno == EOPNOTSUPP) break;
-        if (errno != EAGAIN && errno != EACCES) return Error::sys(errno, "cannot lock '" + dir_ + "/resolving'");
+    // A byte for each key. Two keys on one byte only wait for each other; without locks, two may do the same work.
+    const auto byte = static_cast<off_t>(std::stoull(key.substr(0, 15), nullptr, 16));
+    while (!SENV_TRY(try_lock(file.get(), byte, 1).in("cannot use '" + dir_ + "/resolving'"))) {
         pollfd poll{signals.fd(), POLLIN, 0};
         if (::poll(&poll, 1, 50) > 0) return interrupted();
         waiting();
