@@ -134,7 +134,7 @@ void NodeStep::prepare() {
 }
 
 Result<void> NodeStep::prepare_or_fail() {
-    is_marked_ = take_mark_off(host_);
+    names_command_ = take_mark_off(host_) || host_.job_variable(joining_variable) == joins_with_command;
     requested_ = host_.job_variable(resolution_variable).has_value();
     step_ = SENV_TRY(host_.step());
     if (step_.kind == StepKind::external) {
@@ -327,7 +327,7 @@ void NodeStep::tell_times() {
 
 // Slurm would say "execve(): NAME: No such file or directory", from every task.
 void NodeStep::check_command() {
-    if (!is_marked_) return;
+    if (!names_command_) return;
     const auto command = host_.command();
     const auto path = host_.job_variable("PATH").value_or("");
     if (can_be_found(command, path)) return;

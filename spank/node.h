@@ -71,7 +71,7 @@ private:
     std::optional<Siblings> siblings_;
     std::optional<Error> error_;
     bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
-    bool is_marked_ = false;          // the command is a name as the user wrote it
+    bool names_command_ = false;      // the command is a name as the user wrote it
     bool is_quiet_ = false;           // srun was told so
     bool is_verbose_ = false;         // the same
     bool has_task_prolog_ = false;    // of srun

@@ -18,7 +18,7 @@ using namespace senv;
 SlurmHost host;
 Given given;
 std::optional<NodeStep> node_step;
-bool has_environment = false;
+bool may_have_environment = false;
 std::optional<std::string> first_component;
 
 /// Before there is a job: srun, sbatch or salloc ends here, also where plugstack.conf says `optional`.
@@ -71,7 +71,8 @@ Result<void> init(spank_t handle) {
 Result<void> submit(int count, char** words) {
     switch (SENV_TRY(after_options(host, settings_of(count, words), given))) {
         case Outcome::plain: break;
-        case Outcome::environment: has_environment = true; break;
+        case Outcome::environment:
+        case Outcome::joining: may_have_environment = true; break;
         case Outcome::refused: std::exit(EXIT_FAILURE);
     }
     return agree_with_first(host, given, first_component);
@@ -97,7 +98,7 @@ int slurm_spank_init_post_opt(spank_t handle, int count, char** words) {
 }
 
 int slurm_spank_local_user_init(spank_t handle, int, char**) {
-    if (!has_environment) return ESPANK_SUCCESS;
+    if (!may_have_environment) return ESPANK_SUCCESS;
     return or_refuse(handle, []() -> Result<void> {
         mark_command(host);
         return {};

@@ -399,7 +399,8 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
         forget_environment(host);
         const auto& passthrough = request[Option::passthrough].value;
         if (joins_a_job(host) && (passthrough.empty() || passthrough == "use")) {
-            host.set_own_variable(joining_variable, "1");
+            host.set_own_variable(joining_variable, "yes");
+            return Outcome::joining;
         }
         return Outcome::plain;
     }
@@ -428,11 +429,17 @@ void mark_command(Host& host) {
     const auto how = loudness(host);
     if (how == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
     if (how == Loudness::verbose) host.set_own_variable(verbose_variable, "yes");
+    const bool is_joining = host.own_variable(joining_variable).has_value();
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
     if (is_there(host.command_line(), multi_prog_word)) {
-        hide_from_nodes_without_plugin(host);
+        if (!is_joining) hide_from_nodes_without_plugin(host);
     } else if (const auto command = host.command(); !command.empty()) {
-        host.set_command(std::string(absent_mark) + command);
+        // What it joins may be a plain job, on nodes without the plugin.
+        if (is_joining) {
+            host.set_own_variable(joining_variable, joins_with_command);
+        } else {
+            host.set_command(std::string(absent_mark) + command);
+        }
         const bool has_prolog =
             host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
         if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");

@@ -34,6 +34,7 @@ inline constexpr const char* verbose_variable = "SLURM_SENV_VERBOSE";          /
 inline constexpr const char* task_prolog_variable = "SLURM_SENV_TASK_PROLOG";  // srun has a --task-prolog of its own
 inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-node/";
 inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";
+inline constexpr const char* joins_with_command = "command";  // the value, unless the step is one of --multi-prog
 inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
 inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
 
@@ -57,7 +58,12 @@ using Given = std::array<std::optional<std::string>, option_texts.size()>;
 /// init, before Slurm reads any option: forgets values that Slurm itself would carry into every nested command.
 void before_options(Host& host);
 
-enum class Outcome : unsigned char { plain, environment, refused };
+enum class Outcome : unsigned char {
+    plain,
+    environment,
+    joining,  // srun --jobid: what the job is in, the node finds out
+    refused,
+};
 
 /// init_post_opt: resolves what was asked for, or takes over what the job has.
 Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given);
@@ -67,7 +73,8 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
 /// site's CPU for one of them is of no use.
 Result<void> agree_with_first(const Host& host, const Given& given, std::optional<std::string>& first);
 
-/// local_user_init of srun, for each component: marks the command.
+/// local_user_init of srun, for each component, if there is or may be an environment: marks the command, and passes on what
+/// the node has to know of srun's own options.
 void mark_command(Host& host);
 
 }  // namespace senv

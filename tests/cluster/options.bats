@@ -176,6 +176,11 @@ JOB
             ?*) says "in /gnu/store/" ", alien mine" ;;
             *) says "in nothing, alien mine" ;;
         esac
+        if [[ -n $options ]]; then
+            run -2 alice srun -v --jobid="$job" --overlap senv-helo
+            says "senv: n1 has the environment, entered it in " "senv: cannot run 'senv-helo' on n1: it is not in this environment" "hint: did you mean senv-hello?"
+            [[ $output != *execve* ]]
+        fi
         # Seen on the node, also by its users there, and not elsewhere.
         run alice srun --jobid="$job" --overlap -N1 -n1 --env-passthrough=ignore senv show "$job"
         if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: no step of it that is yours"; fi

@@ -251,7 +251,7 @@ TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
             warm()(client);
         }
     });
-    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
+    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
     EXPECT_TRUE(run());
     EXPECT_THAT(host_.job["PATH"], testing::StartsWith(profile + "/bin:"));
     EXPECT_EQ(host_.job["KEPT"], "1");
@@ -265,12 +265,28 @@ TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
     EXPECT_EQ(wire::Held::decode(requests[0])->uid, 1001U);
 }
 
+TEST_F(Node, AJoiningStepsCommandIsLookedFor) {
+    int connections = 0;
+    FakeSenvd senvd(settings_.socket, [&](int client) {
+        if (++connections == 1) {
+            say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=plain from=default"));
+        } else {
+            warm()(client);
+        }
+    });
+    host_.job = {{joining_variable, joins_with_command}, {"PATH", "/usr/bin"}};
+    host_.command_is = "no-such-command";
+    EXPECT_FALSE(run());
+    EXPECT_EQ(status_, ENOENT);
+    EXPECT_THAT(host_.errors, ElementsAre("senv: cannot run 'no-such-command' on n7: it is not in this environment"));
+}
+
 TEST_F(Node, AJoiningStepOfAJobThatHoldsNothingIsAPlainOne) {
-    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}};
     EXPECT_TRUE(run());  // senvd does not listen
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
     FakeSenvd senvd(settings_.socket, [](int client) { say(client, wire::encode_text("")); });
-    host_.job = {{joining_variable, "1"}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}};
     EXPECT_TRUE(run());
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
     EXPECT_TRUE(host_.errors.empty());

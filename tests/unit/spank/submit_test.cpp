@@ -449,8 +449,19 @@ TEST_F(Submit, AJobThatLeftTheEnvironmentTakesNoCopyAlong) {
 
 TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
     host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
-    EXPECT_EQ(submit().value(), Outcome::plain);
-    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, "1"}}));
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, "yes"}}));
+    // Unmarked: the job may be a plain one.
+    host_.command_is = "bash";
+    mark_command(host_);
+    EXPECT_EQ(host_.command_is, "bash");
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, joins_with_command}}));
+    host_.own = {{joining_variable, "yes"}, {"PATH", "/bin"}};
+    host_.words = {"srun", "-v", "--jobid=12", "--multi-prog", "file"};
+    mark_command(host_);
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{
+                             {joining_variable, "yes"}, {"PATH", "/bin"}, {verbose_variable, "yes"}}));
+    host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
     host_.own.clear();
     value(Option::passthrough) = "ignore";
     EXPECT_EQ(submit().value(), Outcome::plain);
