@@ -372,6 +372,11 @@ Result<void> pass_on(Host& host, Resolution resolution, const Request& request) 
 
 }  // namespace
 
+bool makes_a_job(const Host& host) {
+    if (host.program() == Program::srun) return !is_inside_job(host) && !joins_a_job(host);
+    return host.program() == Program::sbatch || host.program() == Program::salloc;
+}
+
 void before_options(Host& host) {
     for (const auto& option : option_texts) host.unset_own_variable(default_name(option).c_str());
 }

@@ -55,6 +55,9 @@ inline constexpr std::array<Hidden, 2> hidden_variables = {{
 /// What Slurm read from #SBATCH lines and then from the command line, indexed by Option; each has passed check_value().
 using Given = std::array<std::optional<std::string>, option_texts.size()>;
 
+/// Whether this command makes a job, rather than a step of one that is there. Valid from init_post_opt until the job is made.
+bool makes_a_job(const Host& host);
+
 /// init, before Slurm reads any option: forgets values that Slurm itself would carry into every nested command.
 void before_options(Host& host);
 

@@ -15,7 +15,11 @@ Json json_of(const Package& package) {
 }
 
 Json json_of(const LockedChannel& channel) {
-    return {{"name", channel.name}, {"url", channel.url}, {"branch", channel.branch}, {"commit", channel.commit}};
+    const auto known = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+    return {{"name", channel.name},
+            {"url", known(channel.url)},
+            {"branch", known(channel.branch)},
+            {"commit", channel.commit}};
 }
 
 Json closure_json(const Inspected& found) {

@@ -1,6 +1,7 @@
 // show_command.cpp: `senv show`.
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 
@@ -11,6 +12,8 @@
 #include "provisioner/cli/node_commands.h"
 #include "provisioner/cli/output.h"
 #include "provisioner/doctor/commands.h"
+#include "provisioner/jobs.h"
+#include "provisioner/resolve/cache.h"
 
 namespace senv {
 
@@ -27,11 +30,33 @@ struct Options {
     bool json = false;
 };
 
-std::string channels_of(const Inspected& found) {
-    if (!found.lock) return "channels  not known: only its lock names them\n";
-    if (found.lock->channels.empty()) return "channels  not known: the Guix that answered did not record them\n";
+/// What is shown.
+struct Subject {
+    std::string name;                 // of a lock or a profile
+    std::optional<SubmittedJob> job;  // that it was found by
+};
+
+/// Of a job whose lock is not here, their names and commits are known.
+std::vector<LockedChannel> channels_of(const Inspected& found, const std::optional<SubmittedJob>& job) {
+    if (found.lock) return found.lock->channels;
+    std::vector<LockedChannel> channels;
+    if (!job) return channels;
+    for (const auto& [name, commit] : job->resolution.channels) {
+        LockedChannel& channel = channels.emplace_back();
+        channel.name = name;
+        channel.commit = commit;
+    }
+    return channels;
+}
+
+std::string channels_text(const Inspected& found, const std::optional<SubmittedJob>& job) {
+    const auto channels = channels_of(found, job);
+    if (channels.empty()) {
+        return found.lock ? "channels  not known: the Guix that answered did not record them\n"
+                          : "channels  not known: only its lock names them\n";
+    }
     std::vector<std::vector<std::string>> rows = {{"CHANNEL", "COMMIT", "URL"}};
-    for (const LockedChannel& channel : found.lock->channels) {
+    for (const LockedChannel& channel : channels) {
         rows.push_back({printable(channel.name), printable(channel.commit), printable(channel.url)});
     }
     return "\n" + table(rows);
@@ -45,9 +70,10 @@ std::string packages_of(const Inspected& found) {
         }
         return "\n" + table(rows);
     }
-    std::string out =
-        "\nThe profile is not on this host, so its packages and variables are not known. The lock names what it refers "
-        "to,\n"
+    std::string out = "\nThe profile is not on this host, so its packages and variables are not known.";
+    if (!found.lock) return out + "\n";
+    out +=
+        " The lock names what it refers to,\n"
         "which is its packages, what they propagate, and what Guix made for it:\n";
     for (const StorePath& item : direct_references(*found.lock)) out += "  " + std::string(item.name()) + "\n";
     return out;
@@ -73,13 +99,22 @@ std::string variables_of(const Inspected& found) {
     return "\n" + table(rows);
 }
 
-std::string as_text(const Inspected& found) {
-    std::string out = "profile   " + found.profile.absolute() + "\n";
+std::string job_text(const SubmittedJob& job) {
+    std::string out = "job       " + std::to_string(job.number);
+    if (!job.cluster.empty()) out += " of cluster " + printable(job.cluster);
+    out += ", submitted " + printable(job.time);
+    if (job.resolution.keeping.pure) out += ", pure";
+    return out + "\n";
+}
+
+std::string as_text(const Inspected& found, const std::optional<SubmittedJob>& job) {
+    std::string out = job ? job_text(*job) : "";
+    out += "profile   " + found.profile.absolute() + "\n";
     if (found.lock) {
         out += "system    " + printable(found.lock->system) + "\n";
         out += "guix      " + printable(found.lock->guix_version) + "\n";
     }
-    return out + "closure   " + closure_text(found) + "\n" + channels_of(found) + packages_of(found) +
+    return out + "closure   " + closure_text(found) + "\n" + channels_text(found, job) + packages_of(found) +
            variables_of(found);
 }
 
@@ -101,65 +136,130 @@ Json variables_json(const Inspected& found) {
     return variables;
 }
 
-std::string as_json(const Inspected& found) {
+Json job_json(const SubmittedJob& job) {
+    return {{"id", job.number},
+            {"cluster", job.cluster.empty() ? Json() : Json(job.cluster)},
+            {"submitted", job.time},
+            {"pure", job.resolution.keeping.pure}};
+}
+
+std::string as_json(const Inspected& found, const std::optional<SubmittedJob>& job) {
+    const auto channels = channels_of(found, job);
     Json references;
     if (found.lock) {
         references = Json::array();
         for (const StorePath& item : direct_references(*found.lock)) references.push_back(item.absolute());
     }
     return dump({{"senv-show", 1},
+                 {"job", job ? job_json(*job) : Json()},
                  {"profile", found.profile.absolute()},
                  {"store", found.contents ? Json(found.contents->store) : Json()},
                  {"system", found.lock ? Json(found.lock->system) : Json()},
                  {"guix", found.lock ? Json({{"version", found.lock->guix_version}}) : Json()},
                  {"closure", closure_json(found)},
-                 {"channels", found.lock ? json_of(found.lock->channels) : Json()},
+                 {"channels", found.lock || !channels.empty() ? json_of(channels) : Json()},
                  {"references", references},
                  {"packages", found.contents ? json_of(found.contents->packages) : Json()},
                  {"variables", found.contents ? variables_json(found) : Json()}});
 }
 
-// What Slurm says of it, for who looks on the wrong host: "; it is RUNNING on n1". Empty when Slurm says nothing.
-Result<std::string> whereabouts(const std::string& job) {
+/// What Slurm says of a job.
+struct InSlurm {
+    std::uint32_t number = 0;  // of the array, if it is a task of one
+    std::string state;
+    std::string nodes;  // those it has
+};
+
+Result<std::optional<InSlurm>> find_in_slurm(std::uint32_t job) {
     const Signals signals = SENV_TRY(Signals::hold());
     const Commands commands(environment_from(environ), signals, Clock::now() + slurm_limit);
-    const auto said =
-        commands.output({"squeue", "--noheader", "--jobs=" + job, "--states=all", "--format=%T %N"}, slurm_limit);
-    if (!said) return std::string();
+    const auto said = commands.output(
+        {"squeue", "--noheader", "--jobs=" + std::to_string(job), "--states=all", "--format=%F %T %N"}, slurm_limit);
+    if (!said) return std::optional<InSlurm>();
     const auto words = split(split(*said, '\n')[0], ' ');
-    if (words[0].empty()) return std::string();
-    const std::string nodes = words.size() > 1 ? printable(words[1]) : "";
-    return "; it is " + printable(words[0]) + (nodes.empty() ? "" : " on " + nodes);
+    const auto number = parse_decimal(words[0]);
+    if (!number || words.size() < 3) return std::optional<InSlurm>();
+    return std::optional(InSlurm{static_cast<std::uint32_t>(*number), std::string(words[1]), std::string(words[2])});
 }
 
-// A number; a file that is called so is ./NUMBER.
+// A number, or Slurm's name for a task of an array: 123_4. A file that is called so is ./123_4.
 std::optional<std::uint32_t> job_in(const std::string& name) {
-    const auto number = parse_decimal(name);
-    if (!number || *number > std::numeric_limits<std::uint32_t>::max()) return std::nullopt;
-    if (std::to_string(*number) != name) return std::nullopt;  // 007
+    const auto parts = split(name, '_');
+    const auto number = parse_decimal(parts[0]);
+    if (!number || *number > std::numeric_limits<std::uint32_t>::max() || parts.size() > 2) return std::nullopt;
+    if (parts.size() == 2 && !parse_decimal(parts[1])) return std::nullopt;
+    if (std::to_string(*number) != parts[0]) return std::nullopt;  // 007
     return static_cast<std::uint32_t>(*number);
 }
 
-Result<std::string> profile_in_use(const std::string& socket, std::uint32_t job) {
-    auto profile = profile_of_job(socket, job);
-    if (profile && !profile->empty()) return profile;
+/// Of the jobs with one number, that of one cluster: SLURM_CLUSTERS, which Slurm's own commands read, can say which.
+Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs, const Environment& environment) {
+    std::optional<SubmittedJob> chosen;
+    const auto named = environment.find("SLURM_CLUSTERS");
+    for (const SubmittedJob& job : jobs) {
+        if (named != environment.end() && named->second != job.cluster) continue;
+        if (chosen && chosen->cluster != job.cluster) {
+            return Error(Kind::usage, "cannot show job " + std::to_string(job.number) + ": it is one of cluster " +
+                                          printable(chosen->cluster) + " and one of cluster " + printable(job.cluster))
+                .hint("name the cluster in the variable SLURM_CLUSTERS");
+        }
+        if (!chosen) chosen = job;
+    }
+    return chosen;
+}
+
+Error unknown(std::uint32_t job, const std::string& why_not_here, const std::optional<InSlurm>& in_slurm) {
     const std::string number = std::to_string(job);
-    const std::string cause =
-        profile ? "no step of it that is yours is in an environment on this host" : profile.error().what();
-    return Error(Kind::missing, "cannot show job " + number + ": " + cause + SENV_TRY(whereabouts(number)))
+    std::string cause = "it is not among those remembered in this home, and " + why_not_here;
+    if (in_slurm) {
+        cause += "; it is " + printable(in_slurm->state);
+        if (!in_slurm->nodes.empty()) cause += " on " + printable(in_slurm->nodes);
+    }
+    return Error(Kind::missing, "cannot show job " + number + ": " + cause)
         .hint("while it runs, look on one of its nodes: srun --jobid=" + number +
               " --overlap -N1 -n1 --env-passthrough=ignore senv show " + number);
 }
 
+Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
+    const Environment environment = environment_from(environ);
+    const auto folder = cache_folder(environment);
+    const auto jobs = [&](std::uint32_t number) -> Result<std::vector<SubmittedJob>> {
+        if (!folder) return std::vector<SubmittedJob>();
+        return jobs_called(*folder, number);
+    };
+    const auto of = [&](const SubmittedJob& one) -> Subject {
+        const auto lock = kept_lock(*folder, one.resolution.lock_digest);
+        return {lock ? *lock : one.resolution.profile.absolute(), one};
+    };
+    const auto remembered = SENV_TRY(jobs(job));
+    const auto profile = profile_of_job(socket, job);
+    if (profile && !profile->empty()) {
+        const auto same = std::ranges::find_if(
+            remembered, [&](const SubmittedJob& one) { return one.resolution.profile.absolute() == *profile; });
+        return same == remembered.end() ? Subject{*profile, std::nullopt} : of(*same);
+    }
+    if (const auto chosen = SENV_TRY(choose(remembered, environment))) return of(*chosen);
+
+    const auto in_slurm = SENV_TRY(find_in_slurm(job));
+    if (in_slurm && in_slurm->number != job) {
+        const auto chosen = SENV_TRY(choose(SENV_TRY(jobs(in_slurm->number)), environment));
+        if (chosen) return of(*chosen);
+    }
+    return unknown(job,
+                   profile ? "no step of it that is yours is in an environment on this host" : profile.error().what(),
+                   in_slurm);
+}
+
 Result<int> show_command(const Options& options) {
-    const auto job = job_in(options.name);
-    const std::string name = job ? SENV_TRY(profile_in_use(options.socket, *job)) : options.name;
-    const Inspected found = SENV_TRY(inspect(name, stores_here(options.socket)));
-    if (!found.contents && !found.lock) {
+    const auto number = job_in(options.name);
+    const Subject subject =
+        number ? SENV_TRY(subject_of(*number, options.socket)) : Subject{options.name, std::nullopt};
+    const Inspected found = SENV_TRY(inspect(subject.name, stores_here(options.socket)));
+    if (!found.contents && !found.lock && !subject.job) {
         return Error(Kind::missing, "cannot look into '" + found.profile.absolute() + "': " + found.absence)
             .hint("name its lock instead, or look at it on a host that has it");
     }
-    return print(options.json ? as_json(found) : as_text(found));
+    return print(options.json ? as_json(found, subject.job) : as_text(found, subject.job));
 }
 
 }  // namespace
@@ -170,7 +270,7 @@ void add_show_command(CLI::App& app, Action& action) {
         app.add_subcommand("show", "Tell what is in an environment: packages, size, variables, channels");
     command
         ->add_option("FILE|PROFILE|JOBID", options->name,
-                     "A lock; or /gnu/store/…-profile, or a link to one; or a job of yours that runs on this node")
+                     "A lock; or /gnu/store/…-profile, or a link to one; or a job of yours")
         ->required();
     command->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
         ->type_name("FILE")
@@ -179,12 +279,16 @@ void add_show_command(CLI::App& app, Action& action) {
     command->footer(
         "Starts no Guix. A lock says what the environment takes and which channels made it; packages and variables "
         "are\n"
-        "read from the profile, which must be in /gnu/store or in the store of this node's senvd. Of a job, that is "
-        "the\n"
-        "profile which its script, or else its latest step, is in on this node.\n\n"
+        "read from the profile, which must be in /gnu/store or in the store of this node's senvd.\n\n"
+        "Of a job that runs on this node, that is the profile which its script, or else its latest step, is in. Of "
+        "any\n"
+        "other job, waiting, running or ended, it is what it was submitted with, if that was done from this home, and "
+        "if\n"
+        "the site lets submitted jobs be remembered (CliFilterPlugins=senv in slurm.conf).\n\n"
         "Examples:\n"
         "  senv show environment.lock\n"
         "  senv show ~/.guix-profile\n"
+        "  senv show 123\n"
         "  senv show --json $GUIX_ENVIRONMENT     in a job\n"
         "  srun --jobid=123 --overlap -N1 -n1 --env-passthrough=ignore senv show 123");
     command->callback([&action, options] { action = [options] { return show_command(*options); }; });

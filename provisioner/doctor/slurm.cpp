@@ -232,4 +232,16 @@ Check look_at_task_prolog(const Slurm& slurm) {
         "let it export nothing that names host libraries where GUIX_ENVIRONMENT is set"};
 }
 
+Check look_at_cli_filter(const Slurm& slurm) {
+    const std::string name = "jobs";
+    if (slurm.config.empty()) return {name, State::not_here, "there is no configuration of Slurm here", ""};
+    const std::string plugins = slurm_setting(slurm.config, "CliFilterPlugins").value_or("");
+    const bool has_ours = std::ranges::any_of(
+        split(plugins, ','), [](std::string_view one) { return one == "senv" || one == "cli_filter/senv"; });
+    if (has_ours)
+        return {name, State::ok, "CliFilterPlugins=" + plugins + ": `senv show JOBID` knows submitted jobs", ""};
+    return {name, State::not_here,
+            "CliFilterPlugins has no senv, so `senv show JOBID` knows only jobs that run on the same node", ""};
+}
+
 }  // namespace senv

@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "cache/verify/digest.h"
+#include "provisioner/jobs.h"
 
 namespace senv {
 
@@ -74,6 +75,10 @@ std::string user_name(const Environment& environment) {
     return entry != nullptr ? entry->pw_name : "";
 }
 
+std::string lock_file(const std::string& folder, const std::string& digest) {
+    return folder + "/locks/" + digest + ".json";
+}
+
 template <class F>
 void for_each_entry(const std::string& dir, F use) {
     std::error_code error;
@@ -110,6 +115,13 @@ Result<std::string> WorkFolder::write(const std::string& name, std::string_view 
     return path;
 }
 
+std::optional<std::string> kept_lock(const std::string& folder, const std::string& digest) {
+    std::string file = lock_file(folder, digest);
+    const auto text = read_small_file(file, max_lock_bytes);
+    if (!text || sha256_of(*text).hex() != digest) return std::nullopt;
+    return file;
+}
+
 Resolution resolution_of(const Lock& lock, std::string_view text) {
     Resolution resolution = {lock.profile, sha256_of(text).hex(), {}, "senv"};
     for (const LockedChannel& channel : lock.channels) resolution.channels.push_back({channel.name, channel.commit});
@@ -117,25 +129,16 @@ Resolution resolution_of(const Lock& lock, std::string_view text) {
 }
 
 Result<Cache> Cache::open(const Environment& environment) {
-    const std::string home = value_of(environment, "HOME");
-    std::string base = value_of(environment, "XDG_CACHE_HOME");
-    if (!base.starts_with('/')) {
-        if (!home.starts_with('/')) return Error(Kind::missing, "cannot find the cache folder: HOME is not set");
-        base = home + "/.cache";
-    }
-    Cache cache(base + "/senv");
+    const std::string folder = SENV_TRY(cache_folder(environment));
+    Cache cache(folder);
     for (const char* name : {"locks", "keys", "roots"}) SENV_TRY(make_folder(cache.dir_ + "/" + name));
     // Guile resolves links before it compiles, so the folder has to be named as it really is.
     std::error_code error;
     if (const fs::path real = fs::canonical(cache.dir_, error); !error) cache.dir_ = real.string();
-    cache.compiled_ = base + "/guile/ccache";
+    cache.compiled_ = (fs::path(folder).parent_path() / "guile/ccache").string();
 
     cache.guix_roots_ = guix_roots(environment);
     return cache;
-}
-
-std::string Cache::lock_file(const std::string& digest) const {
-    return dir_ + "/locks/" + digest + ".json";
 }
 
 bool Cache::stands(const StorePath& profile) const {
@@ -156,12 +159,9 @@ std::optional<Known> Cache::find(const std::string& key, std::optional<std::chro
     if (!line || !age || (max_age && *age > *max_age)) return std::nullopt;
     auto resolution = Resolution::parse(line.value());
     if (!resolution || !stands(resolution.value().profile)) return std::nullopt;
-    const std::string file = lock_file(resolution.value().lock_digest);
+    const std::string file = lock_file(dir_, resolution.value().lock_digest);
     if (::access(file.c_str(), R_OK) != 0) return std::nullopt;
-    if (want == Want::lock) {
-        const auto text = read_small_file(file, max_lock_bytes);
-        if (!text || sha256_of(text.value()).hex() != resolution.value().lock_digest) return std::nullopt;
-    }
+    if (want == Want::lock && !kept_lock(dir_, resolution.value().lock_digest)) return std::nullopt;
     touch(file);
     if (!max_age) touch(entry);
     return Known{std::move(resolution).value(), file};
@@ -170,7 +170,7 @@ std::optional<Known> Cache::find(const std::string& key, std::optional<std::chro
 Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& key) const {
     const std::string text = lock.write();
     Resolution resolution = resolution_of(lock, text);
-    const std::string file = lock_file(resolution.lock_digest);
+    const std::string file = lock_file(dir_, resolution.lock_digest);
     SENV_TRY(replace_file(file, text, 0600));
     if (key) SENV_TRY(replace_file(dir_ + "/keys/" + *key, resolution.encode(), 0600));
     return Known{std::move(resolution), file};

@@ -5,6 +5,7 @@
 //            keys/KEY               what the inputs with this key gave: a line as in resolution.h. Short, since it is read for
 //                                   every job; the lock of a large environment is not
 //            roots/HASH-profile     GC roots, where Guix's own folder for them is not writable
+//            jobs, jobs.old         as in jobs.h
 //            resolving              a byte of it is locked (fcntl, open file description) while a key is being resolved
 //            work.XXXXXX/           files for a Guix that is running; gone with it
 //          Guix's folder: STATE/profiles/per-user/USER/senv/HASH-profile. A root is a link that reads as the profile; that
@@ -49,6 +50,9 @@ private:
     std::string compiled_;  // Guile's cache of compiled files
 };
 
+/// The lock with that digest in a user's cache folder, if it is there and as it was written.
+std::optional<std::string> kept_lock(const std::string& folder, const std::string& digest);
+
 struct Known {
     Resolution resolution;  // its source is for the caller to set
     std::string lock_file;
@@ -88,7 +92,6 @@ private:
     explicit Cache(std::string dir) : dir_(std::move(dir)) {}
 
     bool stands(const StorePath& profile) const;
-    std::string lock_file(const std::string& digest) const;
 
     std::string dir_;
     std::string guix_roots_;  // may not exist

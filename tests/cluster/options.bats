@@ -10,6 +10,10 @@ setup_file() {
     put "$(manifests)/search-paths.scm"
     put "$(manifests)/other.scm"
     alice cp /srv/channels/channels-1.scm channels.scm
+    # As README.md says.
+    cluster root login sh -c 'plugins=$(scontrol show config | sed -n "s/^PluginDir *= //p") &&
+        printf "PluginDir=%s:%s\n" "$plugins" /usr/lib/x86_64-linux-gnu/senv >>/etc/slurm/slurm.conf &&
+        echo CliFilterPlugins=senv >>/etc/slurm/slurm.conf'
     # Resolved and fetched before the tests.
     alice srun "${hello[@]}" true
 }
@@ -183,14 +187,70 @@ JOB
         fi
         # Seen on the node, also by its users there, and not elsewhere.
         run alice srun --jobid="$job" --overlap -N1 -n1 --env-passthrough=ignore senv show "$job"
-        if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: no step of it that is yours"; fi
-        run -1 alice senv show "$job"
+        if [[ -n $options ]]; then works; says $'\nsenv-hello ' ' 1.0 '; else fails; says "cannot show job $job: it is not among those remembered in this home, and no step of it that is yours"; fi
+        run -1 alice env XDG_CACHE_HOME=/home/alice/other senv show "$job"
         says "senv: cannot show job $job: " "; it is RUNNING on n1"$'\n' \
             "hint: while it runs, look on one of its nodes: srun --jobid=$job --overlap -N1 -n1 --env-passthrough=ignore senv show $job"
         run -0 alice srun --jobid="$job" --overlap --env-passthrough=ignore bash -c 'echo "in ${GUIX_ENVIRONMENT-nothing}"'
         says "in nothing"
         alice scancel "$job"
     done
+}
+
+@test "senv show JOBID: what a job was submitted with, wherever it is and whether it waits, runs or has ended" {
+    local profile job plain array task
+    profile=$(alice senv resolve -m hello.scm -C channels.scm)
+
+    job=$(alice sbatch --parsable --hold -o job.out "${hello[@]}" --env-pure --wrap 'srun true')
+    plain=$(alice sbatch --parsable --hold -o job.out --wrap true)
+    run -0 alice senv show "$job"
+    says "job       $job of cluster senv, submitted $(date -u +%F)T" ", pure"$'\n'"profile   $profile"$'\n' \
+        $'\nsenv-hello ' "senv-test  $(alice senv resolve --json -m hello.scm -C channels.scm | jq -r '.channels[] | select(.name == "senv-test").commit')"
+    run -1 alice senv show "$plain"
+    says "senv: cannot show job $plain: " "; it is PENDING"$'\n'
+    alice scancel "$job" "$plain"
+    run -0 --separate-stderr alice senv show --json "$job"
+    [[ $(jq -c '[.job.id, .job.cluster, .job.pure, .profile]' <<<"$output") == "[$job,\"senv\",true,\"$profile\"]" ]]
+
+    # Steps are of their job, also those that are made from outside of it and in another environment.
+    job=$(alice sbatch --parsable -o job.out "${hello[@]}" --wrap 'srun -n1 --env-profile=none true; touch running; sleep 600')
+    alice sh -c 'until [ -e running ]; do sleep 0.1; done; rm running'
+    alice srun --jobid="$job" --overlap "${search_paths[@]}" true
+    alice scancel "$job"
+    run -0 alice senv show "$job"
+    says "profile   $profile"
+
+    # srun and salloc; with a lock, of which no copy is kept; without senvd and store.
+    alice senv lock -m hello.scm -C channels.scm -o hello.lock
+    run -0 --separate-stderr alice srun --env-lock=hello.lock printenv SLURM_JOB_ID
+    run -0 alice senv show "$output"
+    says "profile   $profile" $'\nsenv-hello '
+    run -0 --separate-stderr alice salloc -Q "${hello[@]}" printenv SLURM_JOB_ID
+    run -0 alice senv show "$output"
+    says "profile   $profile"
+
+    array=$(alice sbatch --parsable --array=3-4 -o /dev/null "${hello[@]}" --wrap 'echo $SLURM_JOB_ID >task.$SLURM_ARRAY_TASK_ID; sleep 600')
+    alice sh -c 'until [ -s task.3 -a -s task.4 ]; do sleep 0.1; done'
+    for task in "$array" "${array}_3" "$(alice cat task.3)" "$(alice cat task.4)"; do
+        run -0 alice senv show "$task"
+        says "job       $array of cluster senv" "profile   $profile"
+    done
+    alice scancel "$array"
+
+    # Nobody else knows, and a full home is no reason not to submit.
+    run -1 cluster as bob login senv show "$job"
+    says "cannot show job $job: "
+    alice sh -c 'mv .cache/senv/jobs jobs.kept && mkdir .cache/senv/jobs'
+    run -0 --separate-stderr alice sbatch --parsable --hold -o job.out "${hello[@]}" --wrap true
+    [[ $output =~ ^[0-9]+$ && $stderr == *"senv: cannot remember what job $output is in: cannot open '/home/alice/.cache/senv/jobs': Is a directory" ]]
+    alice scancel "$output"
+    alice sh -c 'rmdir .cache/senv/jobs && mv jobs.kept .cache/senv/jobs'
+    # Two clusters can share a home.
+    alice sh -c "sed -n 's/ senv $job / other $job /p' .cache/senv/jobs >>.cache/senv/jobs"
+    run -2 alice senv show "$job"
+    says "cannot show job $job: it is one of cluster other and one of cluster senv" "hint: name the cluster in the variable SLURM_CLUSTERS"
+    run -0 alice env SLURM_CLUSTERS=other senv show "$job"
+    says "job       $job of cluster other"
 }
 
 @test "a new job takes the environment of its shell along, or leaves it" {

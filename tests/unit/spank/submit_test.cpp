@@ -472,6 +472,21 @@ TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
     EXPECT_FALSE(host_.own.contains(joining_variable));
 }
 
+TEST_F(Submit, KnowsWhoMakesAJob) {
+    EXPECT_TRUE(makes_a_job(host_));
+    host_.words = {"srun", "--jobid", "12", "--overlap", "bash"};
+    EXPECT_FALSE(makes_a_job(host_));
+    host_.words = {"srun"};
+    host_.own = {{"SLURM_JOB_ID", "12"}};
+    EXPECT_FALSE(makes_a_job(host_));
+    for (const Program program : {Program::sbatch, Program::salloc}) {
+        host_.program_is = program;
+        EXPECT_TRUE(makes_a_job(host_));
+    }
+    host_.program_is = Program::other;  // scrontab, say
+    EXPECT_FALSE(makes_a_job(host_));
+}
+
 TEST_F(Submit, WhatSlurmItselfCarriesIntoNestedCommandsCountsForNothing) {
     host_.own = {{"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_manifest", "m.scm"},
                  {"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_pure", "(null)"}};

@@ -181,6 +181,17 @@ TEST_F(Doctor, TaskProlog) {
     expect("task-prolog", State::warning, "TaskProlog=/etc/prolog runs after senv");
 }
 
+TEST_F(Doctor, PluginThatRemembersJobs) {
+    look();
+    expect("jobs", State::not_here, "CliFilterPlugins has no senv");
+    slurm("slurmctld", "CliFilterPlugins = senva,lua\\n");
+    look();
+    expect("jobs", State::not_here, "CliFilterPlugins has no senv");
+    slurm("slurmctld", "CliFilterPlugins = lua,cli_filter/senv\\n");
+    look();
+    expect("jobs", State::ok, "CliFilterPlugins=lua,cli_filter/senv");
+}
+
 TEST_F(Doctor, SlurmctldThatDoesNotAnswer) {
     program("scontrol", "echo 'slurm_load_ctl_conf error: Connection refused' >&2; exit 1");
     look();
