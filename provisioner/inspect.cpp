@@ -3,18 +3,15 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "cache/base/fd.h"
 #include "cache/base/text.h"
+#include "provisioner/resolve/given.h"
 
 namespace senv {
 
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr int max_links = 40;
 constexpr const char* what_to_name = "name a file that `senv lock` wrote, a profile in /gnu/store, or a link to one";
 
 Result<Lock> read_lock(const std::string& file) {
@@ -40,21 +37,14 @@ bool has_item(const std::string& store, const StorePath& item) {
 }  // namespace
 
 Result<std::optional<StorePath>> profile_behind(const std::string& path) {
-    std::string at = path;
-    for (int links = 0; links <= max_links; ++links) {
-        while (at.size() > 1 && at.ends_with('/')) at.pop_back();
-        if (at.starts_with(store_prefix)) {
-            auto profile = StorePath::parse_absolute(at);
-            if (!profile)
-                return std::move(profile).error().in("cannot use '" + printable(path) + "'").hint(what_to_name);
-            return std::optional(*std::move(profile));
-        }
-        std::error_code failed;
-        const fs::path target = fs::read_symlink(at, failed);
-        if (failed) return std::optional<StorePath>();
-        at = fs::path(at).parent_path() / target;
-    }
-    return Error(Kind::corrupt, "cannot use '" + printable(path) + "': too many links").hint(what_to_name);
+    const auto doing = "cannot use '" + printable(path) + "'";
+    auto place = place_in_store(path).in(doing);
+    if (!place && place.error().kind() == Kind::missing) return std::optional<StorePath>();
+    if (!place) return std::move(place).error().hint(what_to_name);
+    if (!*place) return std::optional<StorePath>();
+    auto profile = StorePath::parse_absolute(**place).in(doing);
+    if (!profile) return std::move(profile).error().hint(what_to_name);
+    return std::optional(*std::move(profile));
 }
 
 Result<Inspected> inspect(const std::string& name, const Stores& stores) {

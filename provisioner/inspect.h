@@ -49,8 +49,8 @@ struct Inspected {
     std::optional<NodeClosure> node;   // found in senvd's store
 };
 
-/// The profile that `path` is, or that it leads to link by link; nullopt for any other file. That the profile exists is not
-/// looked at.
+/// The profile that `path` is, or that it leads to link by link; nullopt for any other file, or none. That the profile
+/// exists is not looked at.
 Result<std::optional<StorePath>> profile_behind(const std::string& path);
 
 Result<Inspected> inspect(const std::string& name, const Stores& stores);

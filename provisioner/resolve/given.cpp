@@ -38,23 +38,30 @@ Result<StorePath> item_at(const std::string& path) {
 }
 
 Result<StorePath> profile_at(const std::string& path) {
+    const auto place = SENV_TRY(place_in_store(path));
+    if (place) return item_at(*place);
+    return Error(Kind::corrupt,
+                 "'" + printable(plain(fs::absolute(path))) + "' is neither a profile nor a link to one");
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> place_in_store(const std::string& path) {
     std::string at = plain(fs::absolute(path));
     for (int links = 0; links <= max_links; ++links) {
-        if (at.starts_with(store_prefix)) return item_at(at);
+        if (at.starts_with(store_prefix)) return std::optional(at);
         std::error_code error;
         const fs::path target = fs::read_symlink(at, error);
         if (error == std::errc::invalid_argument) {  // no link; but one of the folders above may be
             const std::string real = fs::canonical(at, error).string();
-            if (!error && real.starts_with(store_prefix)) return item_at(real);
-            return Error(Kind::corrupt, "'" + printable(at) + "' is neither a profile nor a link to one");
+            if (!error && real.starts_with(store_prefix)) return std::optional(real);
+            return std::optional<std::string>();
         }
         if (error) return Error::sys(error.value(), links == 0 ? "cannot follow it" : "'" + printable(at) + "'");
         at = plain(fs::path(at).parent_path() / target);
     }
     return Error(Kind::corrupt, "it leads over more than " + std::to_string(max_links) + " links");
 }
-
-}  // namespace
 
 Result<GivenLock> given_lock(const std::string& file) {
     const SourceFile source = SENV_TRY(read_source(file, "lock", max_lock_bytes));

@@ -13,6 +13,9 @@
 
 namespace senv {
 
+/// The path in the store that `path` is, or that it leads to link by link; nullopt: it is another file, or leads to one.
+Result<std::optional<std::string>> place_in_store(const std::string& path);
+
 struct GivenLock {
     Lock lock;
     Known known;

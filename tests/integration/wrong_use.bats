@@ -213,7 +213,7 @@ END
 1|show /dev/zero|cannot read '/dev/zero': it has more than 67108864 bytes
 1|show folder|cannot read 'folder': Is a directory
 1|show binary|cannot use the lock 'binary': it is not JSON
-1|show a|cannot use 'a': too many links
+1|show a|cannot use 'a': it leads over more than 40 links
 1|show /gnu/store/..|cannot use '/gnu/store/..':
 2|diff good.lock binary|cannot use the lock 'binary': it is not JSON
 1|--config folder config|cannot read 'folder': Is a directory
