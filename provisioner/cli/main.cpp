@@ -1,10 +1,12 @@
 // main.cpp: the edge of the command `senv`. The only place that prints errors and decides the exit status.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <csignal>
 
 #include "cache/base/text.h"
+#include "provisioner/cli/command_line.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/cli/node_commands.h"
 #include "provisioner/cli/output.h"
@@ -20,19 +22,14 @@ int complain(const senv::Error& error) {
     return error.kind() == senv::Kind::usage ? exit_usage : exit_failed;
 }
 
-senv::Error not_understood(const CLI::App& app, const std::string& cause) {
-    const char* hint = "see `senv --help` and `senv COMMAND --help`";
-    if (const auto words = app.remaining(); app.get_subcommands().empty() && !words.empty()) {
-        return senv::Error(senv::Kind::usage,
-                           "cannot use '" + senv::printable(words[0]) + "': there is no such command")
-            .hint(hint);
-    }
+senv::Error not_understood(const std::string& cause) {
     std::string text = senv::printable(cause);
     // The parser's own sentences begin as such do, others with an option or the name of a value.
     if (text.size() > 1 && (text[1] == ' ' || std::islower(static_cast<unsigned char>(text[1])) != 0)) {
         text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
     }
-    return senv::Error(senv::Kind::usage, "cannot use this command line: " + text).hint(hint);
+    return senv::Error(senv::Kind::usage, "cannot use this command line: " + text)
+        .hint("see `senv --help` and `senv COMMAND --help`");
 }
 
 senv::Result<int> run(int argc, char** argv) {
@@ -64,12 +61,13 @@ senv::Result<int> run(int argc, char** argv) {
     senv::add_doctor_command(app, global, action);
     senv::add_node_commands(app, action);
     senv::add_completion_command(app, action);
+    SENV_TRY(senv::check_command_line(app, {argv + 1, static_cast<std::size_t>(std::max(argc, 1) - 1)}));
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& wanted) {  // --help, --version
         return app.exit(wanted);
     } catch (const CLI::ParseError& mistake) {
-        return not_understood(app, mistake.what());
+        return not_understood(mistake.what());
     }
     return action();
 }

@@ -40,14 +40,18 @@ Result<StorePath> item_at(const std::string& path) {
 Result<StorePath> profile_at(const std::string& path) {
     const auto place = SENV_TRY(place_in_store(path));
     if (place) return item_at(*place);
-    return Error(Kind::corrupt,
-                 "'" + printable(plain(fs::absolute(path))) + "' is neither a profile nor a link to one");
+    std::error_code lost;
+    const std::string at = plain(fs::absolute(path, lost));
+    return Error(Kind::corrupt, "'" + printable(at) + "' is neither a profile nor a link to one");
 }
 
 }  // namespace
 
 Result<std::optional<std::string>> place_in_store(const std::string& path) {
-    std::string at = plain(fs::absolute(path));
+    if (path.empty()) return Error::sys(ENOENT, "cannot follow it");
+    std::error_code lost;
+    std::string at = plain(fs::absolute(path, lost));
+    if (lost) return Error::sys(lost.value(), "cannot find the current folder");
     for (int links = 0; links <= max_links; ++links) {
         if (at.starts_with(store_prefix)) return std::optional(at);
         std::error_code error;

@@ -52,25 +52,41 @@ refuses_all() {    # rows on stdin
     refuses_all <<'END'
 2||cannot use this command line: a subcommand is required
 2|resolv|cannot use 'resolv': there is no such command
-2|resolve --manifes m.scm|cannot use this command line: the following arguments were not expected:
+2|resolve --manifes m.scm|cannot use '--manifes': senv resolve has no such option
 2|resolve m.scm|cannot use this command line: the following argument was not expected: m.scm
 2|resolve -m|cannot use this command line: --manifest: 1 required FILE missing
 2|resolve -m m.scm --refresh=perhaps|cannot use this command line:
 2|resolve -m m.scm --json --for-slurm|cannot use this command line: --json excludes --for-slurm
 2|resolve -m m.scm --source x|cannot use this command line: --source requires --for-slurm
 2|resolve -C a.scm -C b.scm -m m.scm|cannot use this command line:
-2|lock --lock good.lock|cannot use this command line: the following arguments were not expected:
+2|lock --lock good.lock|cannot use '--lock': senv lock has no such option
+2|run --lok x -- y|cannot use '--lok': senv run has no such option
+2|resolve -qx|cannot use '-x': senv resolve has no such option
 2|show|cannot use this command line: FILE|PROFILE|JOBID is required
 2|show good.lock good.lock|cannot use this command line:
 2|diff good.lock|cannot use this command line: TO is required
 1|run -p /gnu/store/88888888888888888888888888888888-profile --socket none -- ''|cannot enter '/gnu/store/8888
 2|config all|cannot use this command line:
-2|resolve $'--a\nb\e[2J'|cannot use this command line:
+2|resolve $'--a\nb\e[2J'|cannot use '--a\x0ab\x1b[2J': senv resolve has no such option
 2|"$long"|cannot use '000
 2|--config|cannot use this command line:
-2|--confi x config|cannot use this command line:
+2|--confi x config|cannot use '--confi': senv has no such option
+2|config --config x|cannot use '--config': senv config has no such option
 2|$'\e[2J'|cannot use '\x1b[2J': there is no such command
 END
+}
+
+@test "command lines that make no sense: the closest is named" {
+    run -2 senv resolv
+    says "hint: did you mean resolve?"
+    run -2 senv run --lok x -- y
+    says "hint: did you mean --lock?"
+    run -2 senv run -m m.scm ls -l
+    says "cannot use '-l': senv run has no such option" "hint: put -- in front of a command with options of its own"
+    run -2 senv show --config x good.lock
+    says "hint: put it in front of the command: senv --config"
+    run -2 senv show --nothing-like-it good.lock
+    says "hint: see \`senv show --help\`"
 }
 
 @test "what does not go together, and values that are empty" {
@@ -107,6 +123,12 @@ END
 2|resolve --amd-gpu x|cannot use --amd-gpu alone
 2|resolve --refresh|cannot use --refresh alone
 2|resolve -m ''|cannot use --manifest without a value
+2|resolve --manifest= -- m.scm|cannot use --manifest without a value
+2|run -p p --preserve= env|cannot use --preserve without a value
+2|run -p p --socket= -- env|cannot use --socket without a value
+2|show --socket= good.lock|cannot use --socket without a value
+2|show --json= good.lock|cannot use --json without a value
+2|--config= config|cannot use --config without a value
 2|resolve -m m.scm -m ''|cannot use --manifest without a value
 2|resolve --packages ''|cannot use --packages without a value
 2|resolve --packages a,,b|cannot use package '': want NAME
@@ -157,7 +179,7 @@ END
 1|resolve -m m.scm -L "$long"|cannot use modules in '000
 1|resolve -m $'a\nb'|cannot read manifest 'a\x0ab': No such file or directory
 1|resolve --lock $'\e[31m'|cannot read lock '\x1b[31m': No such file or directory
-1|show "$long"|cannot open '000
+1|show "$long"|cannot use '000
 1|show $'a\nb\e[2J'|cannot open 'a\x0ab\x1b[2J': No such file or directory
 2|diff $'\e[2J' x|cannot open '\x1b[2J': No such file or directory
 1|resolve -p $'\e[2J'|cannot use profile '\x1b[2J': cannot follow it: No such file or directory
@@ -214,7 +236,7 @@ END
 1|show folder|cannot read 'folder': Is a directory
 1|show binary|cannot use the lock 'binary': it is not JSON
 1|show a|cannot use 'a': it leads over more than 40 links
-1|show /gnu/store/..|cannot use '/gnu/store/..':
+1|show /gnu/store/./..x|cannot use '/gnu/store/./..x':
 2|diff good.lock binary|cannot use the lock 'binary': it is not JSON
 1|--config folder config|cannot read 'folder': Is a directory
 1|--config pipe resolve -m m.scm|cannot read 'pipe': nobody writes into this named pipe
