@@ -156,7 +156,7 @@ bool survives_pure(std::string_view name) {
 }
 
 // `purify`: else only what makes binaries load other people's libraries is removed.
-void remove_from(Environment& job, bool purify, const wire::Plan& plan, const std::optional<NamePattern>& preserve) {
+void remove_from(Environment& job, bool purify, const wire::Plan& plan, const std::optional<Pattern>& preserve) {
     const auto is_planned = [&](const std::string& name) {
         return std::ranges::any_of(plan.variables, [&](const auto& variable) { return variable.name == name; });
     };
@@ -206,28 +206,9 @@ Environment environment_from(const char* const* strings) {
     return environment;
 }
 
-void NamePattern::Free::operator()(regex_t* compiled) const noexcept {
-    ::regfree(compiled);
-    delete compiled;
-}
-
-Result<NamePattern> NamePattern::compile(const std::string& text) {
-    auto compiled = std::make_unique<regex_t>();
-    if (const int code = ::regcomp(compiled.get(), text.c_str(), REG_EXTENDED | REG_NOSUB); code != 0) {
-        std::array<char, 256> why = {};
-        ::regerror(code, compiled.get(), why.data(), why.size());
-        return Error(Kind::usage, "'" + printable(text) + "' is no regular expression: " + why.data());
-    }
-    return NamePattern(std::unique_ptr<regex_t, Free>(compiled.release()));
-}
-
-bool NamePattern::matches(const std::string& name) const {
-    return ::regexec(compiled_.get(), name.c_str(), 0, nullptr, 0) == 0;
-}
-
 Result<Manner> Manner::make(bool pure, std::string slurm_commands, const std::string& preserve) {
     Manner manner{pure, std::move(slurm_commands), std::nullopt};
-    if (!preserve.empty()) manner.preserve = SENV_TRY(NamePattern::compile(preserve));
+    if (!preserve.empty()) manner.preserve = SENV_TRY(Pattern::compile(preserve));
     return manner;
 }
 

@@ -16,10 +16,7 @@
 //          vectors/profile/expected-load-profile.txt.
 #pragma once
 
-#include <regex.h>
-
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +24,7 @@
 
 #include "cache/base/result.h"
 #include "cache/wire/messages.h"
+#include "provisioner/pattern.h"
 
 namespace senv {
 
@@ -45,30 +43,13 @@ struct Change {
 /// From "NAME=VALUE" strings up to a null pointer, as in environ(7). Entries without '=' are skipped.
 Environment environment_from(const char* const* strings);
 
-/// A POSIX extended regular expression for names of variables; it matches anywhere in them. To compile or match what a user
-/// wrote can take all of the process's memory and time: only ever as that user.
-class NamePattern {
-public:
-    /// usage: with what the C library says.
-    static Result<NamePattern> compile(const std::string& text);
-    bool matches(const std::string& name) const;
-
-private:
-    struct Free {
-        void operator()(regex_t* compiled) const noexcept;
-    };
-    explicit NamePattern(std::unique_ptr<regex_t, Free> compiled) : compiled_(std::move(compiled)) {}
-
-    std::unique_ptr<regex_t, Free> compiled_;
-};
-
 /// Which of the job's variables stay.
 struct Manner {
     bool pure = false;
-    std::string slurm_commands;  // pure: the folder at the end of PATH, without colons and blanks; empty: none
-    std::optional<NamePattern> preserve;
+    std::string slurm_commands;       // pure: the folder at the end of PATH, without colons and blanks; empty: none
+    std::optional<Pattern> preserve;  // for names; to be matched as the user who wrote it only
 
-    /// `preserve`: a pattern; empty: none. Errors as NamePattern::compile().
+    /// `preserve`: a pattern; empty: none. Errors as Pattern::compile().
     static Result<Manner> make(bool pure, std::string slurm_commands, const std::string& preserve);
 };
 

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 
 #include "cache/base/fd.h"
 #include "cache/base/text.h"
+#include "provisioner/pattern.h"
 #include "provisioner/scheme_data.h"
 
 namespace senv {
@@ -282,45 +282,14 @@ std::string_view type_of(const struct stat& info) noexcept {
 }
 
 // A POSIX extended regular expression, matched anywhere in the text.
-class Pattern {
-public:
-    static Result<Pattern> compile(const std::string& text) {
-        // Repetition counts and back references let a short pattern ask glibc for gigabytes or hours.
-        if (text.size() > max_pattern_bytes || text.find('{') != std::string::npos || has_back_reference(text)) {
-            return Error(Kind::corrupt, "cannot use pattern '" + printable(text) + "': it is too complex");
-        }
-        auto regex = std::make_unique<regex_t>();
-        if (::regcomp(regex.get(), text.c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
-            return Error(Kind::corrupt, "cannot use pattern '" + printable(text) + "': it is no regular expression");
-        }
-        return Pattern(std::move(regex));
+Result<Pattern> compile(const std::string& text) {
+    if (text.size() > max_pattern_bytes) {
+        return Error(Kind::corrupt, "cannot use pattern '" + printable(text) + "': it is too complex");
     }
-
-    bool matches(const std::string& text) const noexcept {
-        return ::regexec(regex_.get(), text.c_str(), 0, nullptr, 0) == 0;
-    }
-
-private:
-    struct Free {
-        void operator()(regex_t* regex) const noexcept {
-            ::regfree(regex);
-            delete regex;
-        }
-    };
-
-    explicit Pattern(std::unique_ptr<regex_t> compiled) : regex_(compiled.release()) {}
-
-    static bool has_back_reference(std::string_view text) noexcept {
-        for (std::size_t i = 0; i + 1 < text.size(); ++i) {
-            if (text[i] != '\\') continue;
-            if (text[i + 1] >= '1' && text[i + 1] <= '9') return true;
-            ++i;
-        }
-        return false;
-    }
-
-    std::unique_ptr<regex_t, Free> regex_;
-};
+    auto pattern = Pattern::compile(text);
+    if (!pattern) return Error(Kind::corrupt, "cannot use pattern: " + pattern.error().what());
+    return pattern;
+}
 
 class Evaluation {
 public:
@@ -332,7 +301,7 @@ public:
         for (const std::string& file : path.files) {
             const std::string start = profile_.base() + "/" + file;
             if (path.pattern) {
-                const Pattern pattern = SENV_TRY(Pattern::compile(*path.pattern));
+                const Pattern pattern = SENV_TRY(compile(*path.pattern));
                 std::vector<std::string> some = SENV_TRY(walk(start, path.type, pattern));
                 std::sort(some.begin(), some.end());
                 for (std::string& name : some) all.push_back(std::move(name));

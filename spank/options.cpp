@@ -28,7 +28,7 @@ Result<void> check_pattern(std::string_view value, const std::string& doing) {
         return Error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
                                       std::to_string(max_pattern_bytes));
     }
-    SENV_TRY(NamePattern::compile(std::string(value)).in(doing.substr(0, doing.size() - 2)));
+    SENV_TRY(Pattern::compile(std::string(value)).in(doing.substr(0, doing.size() - 2)));
     return {};
 }
 

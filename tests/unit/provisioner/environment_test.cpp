@@ -283,12 +283,6 @@ TEST(ChangesToEnter, PreserveWhatMatches) {
               profile + "/bin:" + profile + "/sbin:/s");
 }
 
-TEST(NamePattern, IsPosixExtendedAndMatchesAnywhere) {
-    EXPECT_TRUE(NamePattern::compile("a(b|c)+$").value().matches("xabc"));
-    EXPECT_FALSE(NamePattern::compile("^b").value().matches("ab"));
-    EXPECT_THAT(NamePattern::compile("["), test::FailsWith(Kind::usage, "'[' is no regular expression: "));
-}
-
 // --- leaving
 
 TEST(ChangesToLeave, GiveTheJobBackWhatItHad) {

@@ -54,6 +54,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Bad{"NoWay", Option::passthrough, "Use", "'Use' is none of use, ignore and error"},
                     Bad{"NoPlace", Option::build, "always", "'always' is neither never nor here"},
                     Bad{"OpenParenthesis", Option::preserve, "^(LD_", "'^(LD_' is no regular expression: Unmatched ("},
+                    Bad{"BackReference", Option::preserve, "(a)\\1", "'(a)\\1' has a back reference"},
+                    Bad{"ManyCopies", Option::preserve, "((a{1,100}){1,100}){1,100}", "ask for too much"},
                     Bad{"LongPattern", Option::preserve, std::string(1001, 'x'),
                         "it has 1001 bytes, the limit is 1000"}),
     [](const auto& bad) { return std::string(bad.param.name); });
