@@ -1,6 +1,7 @@
 #include "spank/child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 namespace senv {
 
 namespace {
+
+constexpr int look_up_ms = 100;
 
 // In the child, between fork and exec: system calls only.
 [[noreturn]] void become(char* const* words, int out, int failed, pid_t parent) {
@@ -39,6 +42,28 @@ Result<Pipe> make_pipe() {
     return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
+/// srun has these blocked until it has a job.
+int pending_end() {
+    sigset_t pending;
+    ::sigpending(&pending);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
+        if (::sigismember(&pending, signal) == 1) return signal;
+    }
+    return 0;
+}
+
+/// Until the child prints or ends; what would end us, if it were not blocked, is passed on to it, once.
+void wait_for_words(int out, pid_t child) {
+    bool told = false;
+    struct pollfd one = {out, POLLIN, 0};
+    while (::poll(&one, 1, look_up_ms) == 0) {
+        const int signal = told ? 0 : pending_end();
+        if (signal == 0) continue;
+        told = true;
+        ::kill(child, signal);
+    }
+}
+
 Result<int> wait_for_end(pid_t child) {
     int status = 0;
     while (::waitpid(child, &status, 0) < 0) {
@@ -63,6 +88,7 @@ Result<Finished> run_to_end(const std::vector<std::string>& words, std::size_t l
     out.write.reset();
     failed.write.reset();
 
+    wait_for_words(out.read.get(), child);
     auto text = read_to_end(out.read.get(), limit, words[0]);
     out.read.reset();  // a child that says more than it may gets SIGPIPE instead of waiting for us
     const int status = SENV_TRY(wait_for_end(child));
@@ -73,7 +99,7 @@ Result<Finished> run_to_end(const std::vector<std::string>& words, std::size_t l
     }
     if (!text) return text.error();
     if (WIFSIGNALED(status)) {
-        return Error(Kind::busy, "'" + words[0] + "' was ended by signal " + std::to_string(WTERMSIG(status)));
+        return Error(Kind::busy, std::string("it was interrupted (") + ::strsignal(WTERMSIG(status)) + ")");
     }
     return Finished{WEXITSTATUS(status), *std::move(text)};
 }

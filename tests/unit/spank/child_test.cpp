@@ -1,6 +1,7 @@
 #include "spank/child.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -32,7 +33,7 @@ TEST(RunToEnd, SaysThatTheProgramIsNotThere) {
 }
 
 TEST(RunToEnd, SaysThatASignalEndedIt) {
-    EXPECT_THAT(shell("kill -INT $$"), FailsWith(Kind::busy, "ended by signal 2"));
+    EXPECT_THAT(shell("kill -INT $$"), FailsWith(Kind::busy, "it was interrupted (Interrupt)"));
 }
 
 TEST(RunToEnd, BoundsTheOutput) {
@@ -47,10 +48,25 @@ TEST(RunToEnd, UndoesBlockedAndIgnoredSignals) {
     ::sigaddset(&interrupt, SIGINT);
     ::sigprocmask(SIG_BLOCK, &interrupt, &before);
     const auto handler = ::signal(SIGTERM, SIG_IGN);
-    EXPECT_THAT(shell("kill -INT $$; sleep 5"), FailsWith(Kind::busy, "signal 2"));
-    EXPECT_THAT(shell("kill -TERM $$; sleep 5"), FailsWith(Kind::busy, "signal 15"));
+    EXPECT_THAT(shell("kill -INT $$; sleep 5"), FailsWith(Kind::busy, "(Interrupt)"));
+    EXPECT_THAT(shell("kill -TERM $$; sleep 5"), FailsWith(Kind::busy, "(Terminated)"));
     ::signal(SIGTERM, handler);
     ::sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST(RunToEnd, PassesOnWhatIsBlockedHere) {
+    for (const int signal : {SIGTERM, SIGHUP}) {
+        sigset_t blocked;
+        sigset_t before;
+        ::sigemptyset(&blocked);
+        ::sigaddset(&blocked, signal);
+        ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
+        ::kill(::getpid(), signal);
+        EXPECT_THAT(shell("sleep 60"), FailsWith(Kind::busy, "it was interrupted"));
+        int taken = 0;
+        ::sigwait(&blocked, &taken);
+        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
 }
 
 }  // namespace
