@@ -15,9 +15,6 @@ extern "C" {
 extern const char plugin_name[] = "senv";
 extern const char plugin_type[] = "cli_filter/senv";
 extern const unsigned int plugin_version = SLURM_VERSION_NUMBER;
-
-// Of whoever loads it. Slurm's headers have the type, its plugins know the name.
-extern slurm_conf_t slurm_conf;
 }
 
 namespace {
@@ -27,18 +24,12 @@ using namespace senv;
 SlurmHost host;
 bool is_new_job = false;
 
-std::string cluster() {
-    const char* other = working_cluster_rec != nullptr ? working_cluster_rec->name : nullptr;  // sbatch --clusters
-    const char* name = other != nullptr ? other : slurm_conf.cluster_name;
-    return name != nullptr ? name : "";
-}
-
 Result<void> remember(std::uint32_t job) {
     const auto text = host.own_variable(resolution_variable);
     if (!text) return {};
     const auto resolution = SENV_TRY(Resolution::parse(*text));
     const auto folder = SENV_TRY(cache_folder(environment_from(environ)));
-    return remember_job(folder, {utc_time(std::time(nullptr)), cluster(), job, resolution});
+    return remember_job(folder, {utc_time(std::time(nullptr)), host.cluster(), job, resolution});
 }
 
 }  // namespace

@@ -5,7 +5,6 @@ extern "C" {
 // spank.h declares the callbacks outside its own extern "C".
 #include <slurm/slurm.h>
 #include <slurm/slurm_errno.h>
-#include <slurm/slurmdb.h>
 #include <slurm/spank.h>
 }
 

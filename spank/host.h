@@ -30,6 +30,12 @@ struct Step {
     std::uint32_t node_index = 0;  // of this node among them, from 0
 };
 
+/// When a job can have been submitted, in seconds since 1970. Of a job that was requeued Slurm knows only the latest time.
+struct Submission {
+    std::int64_t earliest = 0;
+    std::int64_t latest = 0;
+};
+
 class Host {
 public:
     Host() = default;
@@ -50,6 +56,10 @@ public:
     /// Its words up to script or command: the options and their values. Valid in init_post_opt.
     virtual std::vector<std::string> option_words() const = 0;
     virtual std::string working_folder() const = 0;
+    /// The cluster that the job goes to.
+    virtual std::string cluster() const = 0;
+    /// Asks slurmctld.
+    virtual Result<Submission> submission_of(std::uint32_t job) const = 0;
     /// A variable that slurmctld keeps with the job: a prolog on the node sees it as SPANK_NAME. Also without effect
     /// where Slurm offers none (srun --no-allocate).
     virtual void set_job_control(const char* name, const std::string& value) = 0;

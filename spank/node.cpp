@@ -134,7 +134,7 @@ void NodeStep::prepare() {
 }
 
 Result<void> NodeStep::prepare_or_fail() {
-    names_command_ = take_mark_off(host_) || host_.job_variable(joining_variable) == joins_with_command;
+    names_command_ = take_mark_off(host_) || host_.job_variable(command_variable);
     requested_ = host_.job_variable(resolution_variable).has_value();
     step_ = SENV_TRY(host_.step());
     if (step_.kind == StepKind::external) {
@@ -147,25 +147,29 @@ Result<void> NodeStep::prepare_or_fail() {
     has_task_prolog_ = job.contains(task_prolog_variable);
     is_quiet_ = job.contains(quiet_variable);
     is_verbose_ = job.contains(verbose_variable);
-    for (const char* name :
-         {job_control_copy, joining_variable, quiet_variable, verbose_variable, task_prolog_variable}) {
+    for (const char* name : {job_control_copy, joining_variable, command_variable, quiet_variable, verbose_variable,
+                             task_prolog_variable}) {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
     if (!text) {
         if (job.contains(entered_variable)) {
             for (const auto& change : changes_to_leave(job)) SENV_TRY(host_.change(change));
         }
+        if (unknown_) siblings_ = SENV_TRY(Siblings::make());
         return {};
     }
     requested_ = true;
     SENV_TRY(host_.change({resolution_variable, *text}));
     siblings_ = SENV_TRY(Siblings::make());
     resolution_ = SENV_TRY(Resolution::parse(*text));
+    if (const auto how = job.find(joining_variable); how != job.end() && how->second == "error") {
+        return Error(Kind::usage, "--env-passthrough=error forbids to inherit it");
+    }
     if (!settings_) return settings_.error();
     return ask();
 }
 
-std::optional<std::string> NodeStep::resolution_in(const Environment& job) const {
+std::optional<std::string> NodeStep::resolution_in(const Environment& job) {
     const auto value = [&](const char* name) -> std::optional<std::string> {
         const auto found = job.find(name);
         if (found == job.end()) return std::nullopt;
@@ -176,7 +180,7 @@ std::optional<std::string> NodeStep::resolution_in(const Environment& job) const
     if (step_.kind == StepKind::batch) return value(job_control_copy);
     if (!job.contains(joining_variable)) return std::nullopt;
     const auto joined = what_the_job_holds();
-    if (!joined) host_.info("senv: cannot tell what the job is in: " + joined.error().what());
+    if (!joined) unknown_ = joined.error();
     if (!joined || joined->empty()) return std::nullopt;
     return *joined;
 }
@@ -301,7 +305,7 @@ void NodeStep::enter() {
 }
 
 void NodeStep::start() {
-    if (!requested_) return;
+    if (!requested_) return tell_unknown();
     if (!error_ && tasks_wait_) {
         const WaitingName name;
         if (auto waited = wait(); !waited) error_ = std::move(waited).error();
@@ -313,6 +317,12 @@ void NodeStep::start() {
     if (error_) fail(*error_);
     tell_times();
     check_command();
+}
+
+void NodeStep::tell_unknown() {
+    if (!unknown_ || is_quiet_ || !siblings_ || !siblings_->first_to_speak()) return;
+    host_.note("senv: cannot tell what the job is in on " + host_.node_name() +
+               ", so this step is in no environment: " + unknown_->what());
 }
 
 void NodeStep::tell_times() {
@@ -393,8 +403,10 @@ void NodeStep::tell(const wire::Progress& progress) {
     const auto& words = step_.node_index == 0 ? words_of_first_node : words_of_others;
     if (is_quiet_ || now < begun_ + words.first || now < next_word_) return;
     next_word_ = now + words.every;
-    host_.note("senv: " + host_.node_name() + " fetches the environment: " + std::to_string(progress.items_done) +
-               " of " + std::to_string(progress.items_total) + " items, " + human_bytes(progress.bytes_done) + " of " +
+    const std::string doing = "senv: " + host_.node_name() + " fetches the environment: ";
+    if (progress.bytes_total == 0) return host_.note(doing + "asks the servers what it takes");
+    host_.note(doing + std::to_string(progress.items_done) + " of " + std::to_string(progress.items_total) +
+               (progress.items_total == 1 ? " item, " : " items, ") + human_bytes(progress.bytes_done) + " of " +
                human_bytes(progress.bytes_total));
 }
 

@@ -45,7 +45,7 @@ public:
 
 private:
     Result<void> prepare_or_fail();
-    std::optional<std::string> resolution_in(const Environment& job) const;
+    std::optional<std::string> resolution_in(const Environment& job);
     Result<std::string> what_the_job_holds() const;
     Result<void> ask();
     wire::Provision request() const;
@@ -58,6 +58,7 @@ private:
     Result<wire::Connection> ask_again();
     Result<void> may_wait() const;
     void tell(const wire::Progress& progress);
+    void tell_unknown();
     void tell_times();
     void log_start(const Result<void>& asked);
     void check_command();
@@ -70,6 +71,7 @@ private:
     std::optional<Resolution> resolution_;
     std::optional<Siblings> siblings_;
     std::optional<Error> error_;
+    std::optional<Error> unknown_;    // why it is not known what a joined job is in
     bool requested_ = false;          // an environment was asked for, perhaps one that cannot be read
     bool names_command_ = false;      // the command is a name as the user wrote it
     bool is_quiet_ = false;           // srun was told so

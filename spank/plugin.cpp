@@ -75,7 +75,11 @@ Result<void> submit(int count, char** words) {
         case Outcome::joining: may_have_environment = true; break;
         case Outcome::refused: std::exit(EXIT_FAILURE);
     }
-    return agree_with_first(host, given, first_component);
+    const bool is_later = first_component.has_value();
+    SENV_TRY(agree_with_first(host, given, first_component));
+    const bool is_srun = host.program() == Program::srun;
+    if (is_srun && may_have_environment && (is_later || has_components(host))) mark_components(host);
+    return {};
 }
 
 void prepare(int count, char** words) {

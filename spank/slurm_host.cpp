@@ -3,11 +3,16 @@
 extern "C" {
 #include <slurm/slurm.h>
 #include <slurm/slurm_errno.h>
+#include <slurm/slurmdb.h>
 #include <slurm/spank.h>
+
+// Of whoever loads the plugin. Slurm's headers have the type, its plugins know the name.
+extern slurm_conf_t slurm_conf;
 }
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <csignal>
@@ -84,6 +89,31 @@ std::vector<std::string> SlurmHost::option_words() const {
 std::string SlurmHost::working_folder() const {
     std::array<char, PATH_MAX> path = {};
     return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();
+}
+
+std::string SlurmHost::cluster() const {
+    const char* other = working_cluster_rec != nullptr ? working_cluster_rec->name : nullptr;  // --clusters
+    const char* name = other != nullptr ? other : slurm_conf.cluster_name;
+    return name != nullptr ? name : "";
+}
+
+Result<Submission> SlurmHost::submission_of(std::uint32_t job) const {
+    job_info_msg_t* found = nullptr;
+    if (slurm_load_job(&found, job, 0) != SLURM_SUCCESS || found == nullptr) {
+        return Error(Kind::missing, "cannot ask slurmctld for job " + std::to_string(job));
+    }
+    std::optional<Submission> submission;
+    for (std::uint32_t i = 0; i < found->record_count; ++i) {
+        const slurm_job_info_t& one = found->job_array[i];
+        const auto time = static_cast<std::int64_t>(one.submit_time);
+        const std::int64_t earliest = one.restart_cnt == 0 ? time : 0;
+        if (!submission) submission = {earliest, time};
+        submission->earliest = std::min(submission->earliest, earliest);
+        submission->latest = std::max(submission->latest, time);
+    }
+    slurm_free_job_info_msg(found);
+    if (!submission) return Error(Kind::missing, "slurmctld knows no job " + std::to_string(job));
+    return *submission;
 }
 
 void SlurmHost::set_job_control(const char* name, const std::string& value) {

@@ -22,6 +22,8 @@ public:
     std::vector<std::string> command_line() const override;
     std::vector<std::string> option_words() const override;
     std::string working_folder() const override;
+    std::string cluster() const override;
+    Result<Submission> submission_of(std::uint32_t job) const override;
     void set_job_control(const char* name, const std::string& value) override;
     void unset_job_control(const char* name) override;
     std::string command() const override;

@@ -1,8 +1,10 @@
 #include "spank/submit.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "cache/base/text.h"
+#include "provisioner/jobs.h"
 #include "provisioner/resolution.h"
 #include "spank/child.h"
 
@@ -11,6 +13,7 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_answer = 8192;
+constexpr std::int64_t clock_difference = 600;  // seconds, of this host and slurmctld's
 
 // Slurm's own names of an option's value: in the environment of srun, sbatch and salloc and, with SLURM_SPANK_ in front,
 // of everything in the job.
@@ -31,10 +34,6 @@ void forget_forwarded_values(Host& host) {
     }
 }
 
-bool is_inside_job(const Host& host) {
-    return !host.own_variable("SLURM_JOB_ID").value_or("").empty();
-}
-
 // An option as the words of a command line may have it. glibc also takes the beginning of a name that no other option has:
 // of `least` letters, dashes included.
 struct OptionWord {
@@ -47,6 +46,8 @@ constexpr OptionWord verbose_word = {"--verbose", 6, 'v'};
 constexpr OptionWord jobid_word = {"--jobid", 6};
 constexpr OptionWord multi_prog_word = {"--multi-prog", 4};
 constexpr OptionWord task_prolog_word = {"--task-prolog", 8};
+constexpr OptionWord het_group_word = {"--het-group", 5};
+constexpr OptionWord pack_group_word = {"--pack-group", 6};
 constexpr OptionWord partition_word = {"--partition", 6, 'p'};
 constexpr OptionWord constraint_word = {"--constraint", 6, 'C'};
 
@@ -106,6 +107,18 @@ std::string variable_of(const Host& host, const OptionText& option) {
     return name;
 }
 
+// The job that srun --jobid names, if that is not the one that this shell is in.
+std::optional<std::string> other_job(const Host& host) {
+    if (host.program() != Program::srun) return std::nullopt;
+    auto named = value_in(host.option_words(), jobid_word);
+    if (named && *named == host.own_variable("SLURM_JOB_ID")) return std::nullopt;
+    return named;
+}
+
+bool is_inside_job(const Host& host) {
+    return !host.own_variable("SLURM_JOB_ID").value_or("").empty() && !other_job(host);
+}
+
 std::string_view words_for(Place place) {
     switch (place) {
         case Place::command_line: return "command-line";
@@ -127,11 +140,11 @@ bool is_nested_step(const Host& host) {
     return host.program() == Program::srun && is_inside_job(host) && host.own_variable(resolution_variable);
 }
 
-Result<Choice> choose(const Host& host, Option option, const std::optional<std::string>& given) {
+Result<Choice> choose(const Host& host, Option option, const std::optional<std::string>& given, bool is_nested) {
     Choice choice;
     if (given) choice = {*given, place_of(host, option)};
     const OptionText& text = text_of(option);
-    const bool may_have_leaked = is_nested_step(host) && option != Option::passthrough;
+    const bool may_have_leaked = is_nested && option != Option::passthrough;
     if (choice.place != Place::command_line && text.has_variable && !may_have_leaked) {
         const std::string name = variable_of(host, text);
         if (const auto value = host.own_variable(name.c_str()); value && !value->empty()) {
@@ -144,8 +157,9 @@ Result<Choice> choose(const Host& host, Option option, const std::optional<std::
 
 Result<Request> choose(const Host& host, const Given& given) {
     Request request;
+    const bool is_nested = is_nested_step(host);
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
-        request.choices[i] = SENV_TRY(choose(host, Option{static_cast<unsigned char>(i)}, given[i]));
+        request.choices[i] = SENV_TRY(choose(host, Option{static_cast<unsigned char>(i)}, given[i], is_nested));
     }
     return request;
 }
@@ -187,11 +201,6 @@ std::string source_of(const Request& request) {
 
 std::string absolute(const Host& host, std::string_view file) {
     return file.starts_with('/') ? std::string(file) : host.working_folder() + "/" + std::string(file);
-}
-
-// srun --jobid, from a shell that is in no job.
-bool joins_a_job(const Host& host) {
-    return host.program() == Program::srun && !is_inside_job(host) && is_there(host.option_words(), jobid_word);
 }
 
 enum class Loudness : unsigned char { quiet, normal, verbose };
@@ -300,12 +309,30 @@ void let_the_weaker_give_way(Host& host, Request& request) {
     }
 }
 
+void pass_loudness_on(Host& host) {
+    const auto how = loudness(host);
+    if (how == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
+    if (how == Loudness::verbose) host.set_own_variable(verbose_variable, "yes");
+}
+
 void hide_from_nodes_without_plugin(Host& host) {
     for (const auto& hidden : hidden_variables) {
         const auto value = host.own_variable(hidden.name);
-        if (value == hidden.decoy) continue;  // by an earlier component of a heterogeneous job
         if (value) host.set_own_variable(hidden.kept, *value);
         host.set_own_variable(hidden.name, hidden.decoy);
+    }
+}
+
+void show_hidden(Host& host) {
+    for (const auto& hidden : hidden_variables) {
+        if (host.own_variable(hidden.name) != hidden.decoy) continue;
+        const auto kept = host.own_variable(hidden.kept);
+        host.unset_own_variable(hidden.kept);
+        if (kept) {
+            host.set_own_variable(hidden.name, *kept);
+        } else {
+            host.unset_own_variable(hidden.name);
+        }
     }
 }
 
@@ -334,8 +361,36 @@ void forget_environment(Host& host) {
     host.unset_job_control(job_control_resolution);
 }
 
+/// What was remembered of a job, if it is the one that Slurm has now under that number.
+std::optional<Resolution> remembered(const Host& host, const std::string& job) {
+    const auto number = parse_decimal(std::string_view(job).substr(0, job.find_first_of("_+")));
+    const auto folder = cache_folder({{"HOME", host.own_variable("HOME").value_or("")},
+                                      {"XDG_CACHE_HOME", host.own_variable("XDG_CACHE_HOME").value_or("")}});
+    if (!number || *number > std::numeric_limits<std::uint32_t>::max() || !folder) return std::nullopt;
+    const auto id = static_cast<std::uint32_t>(*number);
+    const auto jobs = jobs_called(*folder, id);
+    if (!jobs) return std::nullopt;
+    const std::string cluster = host.cluster();
+    const auto latest = std::ranges::find(*jobs, cluster, &SubmittedJob::cluster);
+    if (latest == jobs->end()) return std::nullopt;
+    // Numbers begin anew where a cluster was set up again.
+    const auto submitted = host.submission_of(id);
+    if (!submitted || latest->time < utc_time(submitted->earliest - clock_difference) ||
+        latest->time > utc_time(submitted->latest + clock_difference)) {
+        return std::nullopt;
+    }
+    Resolution resolution = latest->resolution;
+    resolution.source = "job:--jobid";
+    return resolution;
+}
+
 /// What of the inherited environment, if any, counts.
 Result<std::optional<Resolution>> inherit(const Host& host, const std::string& passthrough) {
+    if (const auto job = other_job(host)) {
+        auto of_job = passthrough == "ignore" ? std::nullopt : remembered(host, *job);
+        if (of_job && passthrough == "error") return step_may_not_inherit();
+        return of_job;
+    }
     const auto inherited = host.own_variable(resolution_variable);
     if (!inherited || passthrough == "ignore") return std::optional<Resolution>();
     const bool is_step = is_nested_step(host);
@@ -366,15 +421,22 @@ Result<void> pass_on(Host& host, Resolution resolution, const Request& request) 
     if (is_nested_step(host) && text == host.own_variable(resolution_variable)) return {};
     host.set_own_variable(resolution_variable, text);
     host.set_job_control(job_control_resolution, text);
-    if (host.program() == Program::sbatch) hide_from_nodes_without_plugin(host);
+    if (host.program() == Program::sbatch) {
+        hide_from_nodes_without_plugin(host);
+        pass_loudness_on(host);
+    }
     return {};
 }
 
 }  // namespace
 
 bool makes_a_job(const Host& host) {
-    if (host.program() == Program::srun) return !is_inside_job(host) && !joins_a_job(host);
+    if (host.program() == Program::srun) return !is_inside_job(host) && !other_job(host);
     return host.program() == Program::sbatch || host.program() == Program::salloc;
+}
+
+bool has_components(const Host& host) {
+    return is_there(host.option_words(), het_group_word) || is_there(host.option_words(), pack_group_word);
 }
 
 void before_options(Host& host) {
@@ -383,6 +445,7 @@ void before_options(Host& host) {
 
 Result<Outcome> after_options(Host& host, const Result<Settings>& settings, const Given& given) {
     forget_forwarded_values(host);
+    show_hidden(host);  // by an earlier component of a heterogeneous job
     Request request = SENV_TRY(choose(host, given));
     tell(host, request);
     let_the_weaker_give_way(host, request);
@@ -403,8 +466,8 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
         }
         forget_environment(host);
         const auto& passthrough = request[Option::passthrough].value;
-        if (joins_a_job(host) && (passthrough.empty() || passthrough == "use")) {
-            host.set_own_variable(joining_variable, "yes");
+        if (passthrough != "ignore" && other_job(host)) {
+            host.set_own_variable(joining_variable, passthrough == "error" ? "error" : "use");
             return Outcome::joining;
         }
         return Outcome::plain;
@@ -430,25 +493,30 @@ Result<void> agree_with_first(const Host& host, const Given& given, std::optiona
         .hint("give all --env options to the first component: they count for all");
 }
 
+void mark_components(Host& host) {
+    pass_loudness_on(host);
+    hide_from_nodes_without_plugin(host);
+    if (!is_there(host.command_line(), multi_prog_word)) host.set_own_variable(command_variable, "yes");
+}
+
 void mark_command(Host& host) {
-    const auto how = loudness(host);
-    if (how == Loudness::quiet) host.set_own_variable(quiet_variable, "yes");
-    if (how == Loudness::verbose) host.set_own_variable(verbose_variable, "yes");
+    pass_loudness_on(host);
+    // What it joins may be a plain job, on nodes without the plugin.
     const bool is_joining = host.own_variable(joining_variable).has_value();
+    const auto command = host.command();
     // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
     if (is_there(host.command_line(), multi_prog_word)) {
         if (!is_joining) hide_from_nodes_without_plugin(host);
-    } else if (const auto command = host.command(); !command.empty()) {
-        // What it joins may be a plain job, on nodes without the plugin.
-        if (is_joining) {
-            host.set_own_variable(joining_variable, joins_with_command);
-        } else {
-            host.set_command(std::string(absent_mark) + command);
-        }
-        const bool has_prolog =
-            host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
-        if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
+        return;
     }
+    if (command.empty()) return;
+    if (is_joining) {
+        host.set_own_variable(command_variable, "yes");
+    } else {
+        host.set_command(std::string(absent_mark) + command);
+    }
+    const bool has_prolog = host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
+    if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
 }
 
 }  // namespace senv

@@ -33,8 +33,9 @@ inline constexpr const char* quiet_variable = "SLURM_SENV_QUIET";              /
 inline constexpr const char* verbose_variable = "SLURM_SENV_VERBOSE";          // the same, of -v
 inline constexpr const char* task_prolog_variable = "SLURM_SENV_TASK_PROLOG";  // srun has a --task-prolog of its own
 inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-node/";
-inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";
-inline constexpr const char* joins_with_command = "command";  // the value, unless the step is one of --multi-prog
+inline constexpr const char* command_variable =
+    "SLURM_SENV_COMMAND";  // the command has no mark, and is a name all the same
+inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";  // "use" or "error", as --env-passthrough
 inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
 inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
 
@@ -76,7 +77,14 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
 /// site's CPU for one of them is of no use.
 Result<void> agree_with_first(const Host& host, const Given& given, std::optional<std::string>& first);
 
-/// local_user_init of srun, for each component, if there is or may be an environment: marks the command, and passes on what
+/// Whether srun makes one step of several components of the job that it is in.
+bool has_components(const Host& host);
+
+/// The same time, of srun with several components, when it has an environment: local_user_init sees the command of one of them
+/// only, whichever is first. So all are marked as --multi-prog is.
+void mark_components(Host& host);
+
+/// local_user_init of srun, if there is or may be an environment: marks the command, and passes on what
 /// the node has to know of srun's own options.
 void mark_command(Host& host);
 

@@ -36,6 +36,8 @@ hello_profile() { alice senv resolve -m hello.scm -C channels.scm; }
     [[ $(hellos) -eq 2 ]]
     run -0 alice srun --mpi=none -n1 "${hello[@]}" senv-hello : -n1 "${hello[@]}" bash -c 'senv-hello'
     [[ $(hellos) -eq 2 ]]
+    run -2 alice srun --mpi=none -w n1 -n1 "${hello[@]}" senv-helo : -w n2 -n1 senv-helo
+    says "cannot run 'senv-helo' on n1: it is not in this environment" "cannot run 'senv-helo' on n2: it is not in this environment"
     script het.sh <<'JOB'
 #!/bin/bash
 #SBATCH -n1 -o job.out --env-manifest=hello.scm --env-channels=channels.scm
@@ -85,6 +87,43 @@ JOB
     await_jobs
     run -0 alice cat requeue.out
     [[ $(grep -cx "$(hello_profile)" <<<"$output") -eq 2 ]]
+}
+
+where='echo "$(cat /proc/sys/kernel/hostname) ${GUIX_ENVIRONMENT-nothing}"'
+
+@test "srun --jobid: on nodes where nothing of the job runs, and when senvd does not answer" {
+    local job profile
+    profile=$(hello_profile)
+    job=$(alice sbatch --parsable -w n1 -o job.out "${hello[@]}" --wrap 'touch running; sleep 600')
+    await_file running
+    # Not known; but told when it cannot be.
+    run -0 --separate-stderr alice salloc -Q -N1 "${hello[@]}" srun --jobid="$job" --overlap bash -c "$where"
+    [[ $output == "n1 $profile" ]]
+    cluster service n1 senvd stop
+    run -0 alice srun --jobid="$job" --overlap bash -c "$where"
+    says "senv: cannot tell what the job is in on n1, so this step is in no environment: cannot reach senvd" "n1 nothing"
+    cluster service n1 senvd start
+    run -1 alice srun --jobid="$job" --overlap --env-passthrough=error bash -c "$where"
+    says "senv: cannot enter the environment of --jobid on n1: --env-passthrough=error forbids to inherit it"
+    alice scancel "$job"
+
+    # As README.md says: then it is known everywhere.
+    cluster root login sh -c 'cp /etc/slurm/slurm.conf /etc/slurm/before &&
+        plugins=$(scontrol show config | sed -n "s/^PluginDir *= //p") &&
+        printf "PluginDir=%s:%s\nCliFilterPlugins=senv\n" "$plugins" /usr/lib/x86_64-linux-gnu/senv >>/etc/slurm/slurm.conf'
+    job=$(alice sbatch --parsable -N2 -o job.out "${hello[@]}" --env-pure --wrap 'sleep 600')
+    alice sh -c 'until [ "$(squeue -h -j "$1" -o %T)" = RUNNING ]; do sleep 0.1; done' - "$job"
+    run -0 --separate-stderr alice env MINE=1 srun --jobid="$job" --overlap -N2 -l bash -c "$where; echo mine \$MINE"
+    [[ $(sort <<<"$output") == "0: mine"$'\n'"0: n1 $profile"$'\n'"1: mine"$'\n'"1: n2 $profile" ]]
+    run -1 alice srun --jobid="$job" --overlap --env-passthrough=error true
+    says "cannot run this step: it would inherit the job's environment"
+    alice scancel "$job"
+    alice salloc -Q -J empty -N1 --no-shell "${hello[@]}"
+    job=$(alice squeue -h -n empty -o %A)
+    run -0 --separate-stderr alice srun --jobid="$job" bash -c "$where"
+    [[ $output == "n1 $profile" ]]
+    alice scancel "$job"
+    cluster root login mv /etc/slurm/before /etc/slurm/slurm.conf
 }
 
 @test "--export in all its forms, --export-file, --get-user-env, --chdir: the environment is there, in steps too" {

@@ -368,6 +368,19 @@ not_on_n2() {    # a step on both nodes, where n2 lacks the plugin: srun's argum
     not_on_n2 -n2 --multi-prog "${hello[@]}" programs.conf
 }
 
+@test "plugin missing: no component of a heterogeneous step runs there" {
+    local i
+    without_plugin n2
+    for i in 1 2 3; do    # Slurm shows the plugin the command of one component, now of this one and now of that
+        run -2 alice srun --mpi=none -w n1 -n1 "${hello[@]}" hostname : -w n2 -n1 hostname
+        says "slurmstepd-n2: error: execve(): "
+        [[ $'\n'$output$'\n' != *$'\n'n2$'\n'* ]]
+        run -2 alice salloc -Q -w n1 -n1 "${hello[@]}" : -w n2 -n1 srun --mpi=none --het-group=0,1 hostname
+        says "slurmstepd-n2: error: execve(): "
+        [[ $'\n'$output$'\n' != *$'\n'n2$'\n'* ]]
+    done
+}
+
 @test "--multi-prog works where the plugin is" {
     alice sh -c 'printf "0 senv-hello\n1 senv-hello\n" >programs.conf'
     run -0 alice srun -N2 -n2 --multi-prog "${hello[@]}" programs.conf

@@ -20,6 +20,7 @@ public:
     std::map<std::string, std::string> own, control;
     std::vector<std::string> words = {"srun"};
     std::string folder = "/home/u";
+    std::optional<Submission> submission;
     std::string command_is;
     Step step_is;
     Environment job;
@@ -38,6 +39,11 @@ public:
     std::vector<std::string> command_line() const override { return words; }
     std::vector<std::string> option_words() const override { return words; }
     std::string working_folder() const override { return folder; }
+    std::string cluster() const override { return "c"; }
+    Result<Submission> submission_of(std::uint32_t) const override {
+        if (!submission) return Error(Kind::missing, "slurmctld does not answer");
+        return *submission;
+    }
     void set_job_control(const char* name, const std::string& value) override { control[name] = value; }
     void unset_job_control(const char* name) override { control.erase(name); }
     std::string command() const override { return command_is; }

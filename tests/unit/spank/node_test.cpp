@@ -251,7 +251,7 @@ TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
             warm()(client);
         }
     });
-    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
+    host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
     EXPECT_TRUE(run());
     EXPECT_THAT(host_.job["PATH"], testing::StartsWith(profile + "/bin:"));
     EXPECT_EQ(host_.job["KEPT"], "1");
@@ -274,19 +274,33 @@ TEST_F(Node, AJoiningStepsCommandIsLookedFor) {
             warm()(client);
         }
     });
-    host_.job = {{joining_variable, joins_with_command}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "use"}, {command_variable, "yes"}, {"PATH", "/usr/bin"}};
     host_.command_is = "no-such-command";
     EXPECT_FALSE(run());
     EXPECT_EQ(status_, ENOENT);
     EXPECT_THAT(host_.errors, ElementsAre("senv: cannot run 'no-such-command' on n7: it is not in this environment"));
 }
 
+TEST_F(Node, AJoiningStepThatMayNotInherit) {
+    FakeSenvd senvd(settings_.socket, [](int client) {
+        say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=plain from=default"));
+    });
+    host_.job = {{joining_variable, "error"}, {"PATH", "/usr/bin"}};
+    EXPECT_FALSE(run());
+    EXPECT_THAT(host_.errors,
+                ElementsAre("senv: cannot enter the environment of --jobid on n7: --env-passthrough=error "
+                            "forbids to inherit it"));
+}
+
 TEST_F(Node, AJoiningStepOfAJobThatHoldsNothingIsAPlainOne) {
-    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}};
     EXPECT_TRUE(run());  // senvd does not listen
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
+    EXPECT_THAT(host_.notes, ElementsAre(HasSubstr("senv: cannot tell what the job is in on n7, so this step is in no "
+                                                   "environment: cannot reach senvd at ")));
+    host_.notes.clear();
     FakeSenvd senvd(settings_.socket, [](int client) { say(client, wire::encode_text("")); });
-    host_.job = {{joining_variable, "yes"}, {"PATH", "/usr/bin"}};
+    host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}};
     EXPECT_TRUE(run());
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
     EXPECT_TRUE(host_.errors.empty());

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "cache/base/fd.h"
+#include "provisioner/jobs.h"
 #include "provisioner/resolution.h"
 #include "tests/support/fake_host.h"
 #include "tests/support/matchers.h"
@@ -450,26 +451,89 @@ TEST_F(Submit, AJobThatLeftTheEnvironmentTakesNoCopyAlong) {
 TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
     host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
     EXPECT_EQ(submit().value(), Outcome::joining);
-    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, "yes"}}));
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, "use"}}));
     // Unmarked: the job may be a plain one.
     host_.command_is = "bash";
     mark_command(host_);
     EXPECT_EQ(host_.command_is, "bash");
-    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{joining_variable, joins_with_command}}));
-    host_.own = {{joining_variable, "yes"}, {"PATH", "/bin"}};
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{command_variable, "yes"}, {joining_variable, "use"}}));
+    host_.own = {{joining_variable, "use"}, {"PATH", "/bin"}};
     host_.words = {"srun", "-v", "--jobid=12", "--multi-prog", "file"};
     mark_command(host_);
     EXPECT_EQ(host_.own, (std::map<std::string, std::string>{
-                             {joining_variable, "yes"}, {"PATH", "/bin"}, {verbose_variable, "yes"}}));
+                             {joining_variable, "use"}, {"PATH", "/bin"}, {verbose_variable, "yes"}}));
     host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
     host_.own.clear();
     value(Option::passthrough) = "ignore";
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_TRUE(host_.own.empty());
     value(Option::passthrough).reset();
+    value(Option::passthrough) = "error";
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own[joining_variable], "error");
+    value(Option::passthrough).reset();
     host_.own = {{"SLURM_JOB_ID", "12"}};
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_FALSE(host_.own.contains(joining_variable));
+    // From inside of another job, of which nothing counts.
+    host_.own = {{"SLURM_JOB_ID", "11"}, {resolution_variable, resolved + "x"}};
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{"SLURM_JOB_ID", "11"}, {joining_variable, "use"}}));
+}
+
+TEST_F(Submit, AStepForAnotherJobEntersWhatWasRemembered) {
+    const auto record = [&](const std::string& time, const std::string& cluster) {
+        ASSERT_THAT(remember_job(dir_ / "senv", {time, cluster, 12, Resolution::parse(resolved + "x").value()}),
+                    IsOk());
+    };
+    host_.words = {"srun", "--jobid=12", "bash"};
+    const auto outcome = [&] {
+        host_.own = {{"XDG_CACHE_HOME", dir_.path()}};
+        return submit();
+    };
+    host_.submission = Submission{1795860000, 1795860000};  // 2026-11-28T10:00:00Z
+    EXPECT_EQ(outcome().value(), Outcome::joining);
+    record("2026-11-28T10:00:01Z", "other");
+    EXPECT_EQ(outcome().value(), Outcome::joining);
+    record("2026-11-28T09:00:00Z", "c");  // of another job that had the number
+    EXPECT_EQ(outcome().value(), Outcome::joining);
+    host_.submission->earliest = 0;  // requeued
+    EXPECT_EQ(outcome().value(), Outcome::environment);
+    host_.submission->earliest = 1795860000;
+    record("2026-11-28T10:00:01Z", "c");
+    EXPECT_EQ(outcome().value(), Outcome::environment);
+    EXPECT_EQ(travels(), resolved + "job:--jobid");
+    EXPECT_FALSE(host_.own.contains(joining_variable));
+
+    value(Option::passthrough) = "error";
+    EXPECT_THAT(outcome(), FailsWith(Kind::usage, "it would inherit the job's environment"));
+    value(Option::passthrough) = "ignore";
+    EXPECT_EQ(outcome().value(), Outcome::plain);
+    value(Option::passthrough).reset();
+    value(Option::pure) = "yes";
+    EXPECT_EQ(outcome().value(), Outcome::environment);
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure "));
+    value(Option::pure).reset();
+    host_.submission.reset();
+    EXPECT_EQ(outcome().value(), Outcome::joining);
+}
+
+TEST_F(Submit, MarksAllComponentsOfAStep) {
+    senv_answers();
+    host_.words = {"srun", "--het-g=0,1", "pingpong"};
+    EXPECT_TRUE(has_components(host_));
+    host_.own = {{"PATH", "/bin"}};
+    value(Option::packages) = "hello";
+    for (int component = 0; component < 3; ++component) {
+        EXPECT_EQ(submit().value(), Outcome::environment);
+        EXPECT_EQ(host_.own["PATH"], "/bin");  // senv looks for Guix
+        mark_components(host_);
+        EXPECT_EQ(host_.own["PATH"], hidden_variables[0].decoy);
+        EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/bin");
+        EXPECT_EQ(host_.own[command_variable], "yes");
+    }
+    host_.words = {"srun", "pingpong"};
+    EXPECT_FALSE(has_components(host_));
 }
 
 TEST_F(Submit, KnowsWhoMakesAJob) {
@@ -504,8 +568,11 @@ TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
     EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
     EXPECT_TRUE(host_.own.contains("BASH_ENV"));
     EXPECT_FALSE(host_.own.contains("SLURM_SENV_BASH_ENV"));
+    EXPECT_FALSE(host_.own.contains(quiet_variable));
+    host_.words = {"sbatch", "-Q"};
     ASSERT_THAT(submit(), IsOk());  // the second component of a heterogeneous job
     EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
+    EXPECT_TRUE(host_.own.contains(quiet_variable));
 }
 
 TEST_F(Submit, ComponentsOfAHeterogeneousJobEnterTheSame) {
