@@ -27,6 +27,11 @@ bool takes_file(const CLI::Option& option) {
     return takes_value(option) && (type == "FILE" || type == "DIR" || type == "PATH");
 }
 
+/// What is to be run: a command, and words of its own.
+bool takes_command(const CLI::Option& option) {
+    return option.get_positional() && option.get_name(true) == "COMMAND";
+}
+
 /// The values of an option that takes some only: CLI11 has them in its type, as "TEXT:{bash,zsh}".
 std::string choices_of(const CLI::Option& option) {
     const std::string type = option.get_type_name();
@@ -45,7 +50,8 @@ std::vector<const CLI::App*> commands_of(const CLI::App& app) {
 
 constexpr const char* bash_begin = R"(# Completion of `senv` in bash, made by `senv completion bash`.
 _senv() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= options= files= others= words= i
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} i
+    local command= options= files= others= words= program=
     COMPREPLY=()
     # --option=value comes as three words.
     [[ $word != = ]] || word=
@@ -63,12 +69,26 @@ constexpr const char* bash_middle = R"(            -*) ;;
 
 // Without an answer, bash completes names of files itself.
 constexpr const char* bash_end = R"(    esac
+    for ((++i; i < COMP_CWORD; ++i)); do
+        if [[ ${COMP_WORDS[i]} == -- ]]; then
+            # Behind it there are no options of senv.
+            options= files= others=
+            ((i + 1 == COMP_CWORD)) || program=
+            break
+        elif [[ " $files $others " == *" ${COMP_WORDS[i]} "* ]]; then
+            i=$((i + 1)); [[ ${COMP_WORDS[i]-} != = ]] || i=$((i + 1))
+        elif [[ ${COMP_WORDS[i]} != -* ]]; then
+            program=
+        fi
+    done
     if [[ " $others " == *" $before "* ]]; then
         compopt +o default 2>/dev/null
     elif [[ " $files " == *" $before "* ]]; then
         return
     elif [[ $word == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$word"))
+    elif [[ -n $program && $word != */* ]]; then
+        COMPREPLY=($(compgen -c -- "$word"))
     elif [[ -n $words ]]; then
         COMPREPLY=($(compgen -W "$words" -- "$word"))
     fi
@@ -81,15 +101,17 @@ std::string bash_lists(const CLI::App& app) {
     std::vector<std::string> files;
     std::vector<std::string> others;
     std::string words;
+    std::string program;
     for (const CLI::Option* option : app.get_options()) {
         if (option->get_positional()) words += choices_of(*option);
+        if (takes_command(*option)) program = " program=yes";
         const std::vector<std::string> names = names_of(*option);
         all.insert(all.end(), names.begin(), names.end());
         auto& list = takes_file(*option) ? files : others;
         if (takes_value(*option)) list.insert(list.end(), names.begin(), names.end());
     }
     return "options='" + join(all, " ") + "' files='" + join(files, " ") + "' others='" + join(others, " ") +
-           "' words='" + words + "'";
+           "' words='" + words + "'" + program;
 }
 
 std::string for_bash(const CLI::App& app) {
@@ -112,6 +134,15 @@ std::string for_bash(const CLI::App& app) {
 // ---- zsh ------------------------------------------------------------------------------------------------------------
 
 constexpr const char* zsh_next = " \\\n            '";
+
+/// Where the command to run is behind --, it and its words are completed as if they stood alone.
+constexpr const char* zsh_behind = R"(        if (($words[(i)--] < CURRENT)); then
+            ((CURRENT -= $words[(i)--]))
+            shift $words[(i)--] words
+            _normal
+            return
+        fi
+)";
 
 /// Within single quotes and [ ]: what zsh's _arguments would take for syntax.
 std::string zsh_text(const std::string& text) {
@@ -154,10 +185,13 @@ std::string zsh_options(const CLI::App& app) {
     for (const CLI::Option* option : app.get_options()) {
         if (!option->get_positional()) {
             out += zsh_option(*option);
-            continue;
+        } else if (takes_command(*option)) {
+            const std::string name = option->get_name(true);
+            out += zsh_next + ("1:" + name) + ": _command_names -e'" + zsh_next + "*:" + name + ":_files'";
+        } else {
+            out += zsh_next + (option->get_items_expected_max() > 1 ? "*" : std::to_string(++place)) +
+                   zsh_value(*option, option->get_name(true), true) + "'";
         }
-        out += zsh_next + (option->get_items_expected_max() > 1 ? "*" : std::to_string(++place)) +
-               zsh_value(*option, option->get_name(true), true) + "'";
     }
     return out;
 }
@@ -167,21 +201,25 @@ std::string for_zsh(const CLI::App& app) {
     std::string cases;
     for (const CLI::App* command : commands_of(app)) {
         commands += "        '" + command->get_name() + ":" + zsh_text(command->get_description()) + "'\n";
-        cases += "        " + command->get_name() + ")\n        _arguments" + zsh_options(*command) + "\n        ;;\n";
+        cases += "        " + command->get_name() + ")\n";
+        if (std::ranges::any_of(command->get_options(), [](const auto* one) { return takes_command(*one); })) {
+            cases += zsh_behind;
+        }
+        cases += "        _arguments -S" + zsh_options(*command) + "\n        ;;\n";
     }
     return "#compdef senv\n"
            "# Completion of `senv` in zsh, made by `senv completion zsh`.\n"
            "_senv() {\n"
            "    local curcontext=$curcontext state line\n"
-           "    local -a commands\n"
-           "    commands=(\n" +
+           "    local -a subcommands\n"  // `commands` is zsh's own
+           "    subcommands=(\n" +
            commands +
            "    )\n"
            "    _arguments -C" +
            zsh_options(app) +
            " \\\n            '1: :->command' '*:: :->rest'\n"
            "    case $state in\n"
-           "        command) _describe command commands; return ;;\n"
+           "        command) _describe command subcommands; return ;;\n"
            "        rest) ;;\n"
            "        *) return ;;\n"
            "    esac\n"

@@ -22,6 +22,14 @@ completes() {    # WANTED-IN-ONE-LINE WORD…
     [[ $got == "$1" ]] || { echo "senv ${*:2}: $got, not: $1"; return 1; }
 }
 
+# program: senvtest-tool, which shells find.
+program() {
+    mkdir bin
+    printf '#!/bin/sh\n' >bin/senvtest-tool
+    chmod 755 bin/senvtest-tool
+    PATH=$PWD/bin:$PATH
+}
+
 # options COMMAND…: the names that --help shows, sorted.
 options() {
     "$@" --help | sed -nE 's/^ +((-[a-zA-Z],)?-{1,2}[a-z-]+(,--[a-z-]+)*).*/\1/p' | tr , '\n' | sort
@@ -55,6 +63,23 @@ options() {
     completes "" resolve --manifest = ''
     completes "" resolve --manifest =
     completes "" nonsense ''
+    # What is to be run, and behind it files.
+    program
+    completes senvtest-tool run senvtest
+    completes senvtest-tool run -m one.scm senvtest
+    completes senvtest-tool run --manifest = one.scm -q senvtest
+    completes senvtest-tool run -- senvtest
+    completes senvtest-tool run --pure -- senvtest
+    completes --json show --socket file --j
+    completes "" run -- -
+    completes "" run -- "$PWD/senvtest"
+    completes "" run -- ls -
+    completes "" run -- ls --build -
+    completes "" run -- ls senvtest
+    completes "" run -m one.scm ls senvtest
+    completes "" run -m senvtest
+    completes "" show senvtest
+    completes "" show -- -
     run -0 bash --noprofile --norc -c 'source ./senv.bash; complete -p senv'
     [[ $output == "complete -o default -F _senv senv" ]]
 }
@@ -82,6 +107,14 @@ zsh_types() {
     zsh_types "senv export one.lock --ke" "one.lock --key="
     zsh_types "senv --config=x show --js" "show --json"
     zsh_types "senv completion " "bash*zsh"
+    program
+    zsh_types "senv run senvte" "run senvtest-tool"
+    zsh_types "senv run -m one.scm senvte" "one.scm senvtest-tool"
+    zsh_types "senv run --pure -- senvte" "-- senvtest-tool"
+    zsh_types "senv run -- senvte" "-- senvtest-tool"
+    zsh_types "senv run -- senvtest-tool one" "senvtest-tool one.lock"
+    zsh_types "senv run -- ls --alm" "ls --almost-all"
+    zsh_types "senv run one.scm --pu" "one.scm --pure"
 }
 
 @test "completion: of other shells there is none" {
