@@ -32,14 +32,23 @@ bool takes_command(const CLI::Option& option) {
     return option.get_positional() && option.get_name(true) == "COMMAND";
 }
 
-/// The values of an option that takes some only: CLI11 has them in its type, as "TEXT:{bash,zsh}".
+/// The values that an option's type names: CLI11 has "TEXT:{bash,zsh}", we have "never|here". In "CPU|auto" there is one:
+/// capitals stand for others.
 std::string choices_of(const CLI::Option& option) {
     const std::string type = option.get_type_name();
-    const auto begin = type.find(":{");
-    if (begin == std::string::npos || !type.ends_with('}')) return "";
-    std::string choices = type.substr(begin + 2, type.size() - begin - 3);
-    std::ranges::replace(choices, ',', ' ');
-    return choices;
+    if (const auto begin = type.find(":{"); begin != std::string::npos && type.ends_with('}')) {
+        std::string choices = type.substr(begin + 2, type.size() - begin - 3);
+        std::ranges::replace(choices, ',', ' ');
+        return choices;
+    }
+    const std::vector<std::string_view> all = split(type, '|');
+    std::vector<std::string> choices;
+    for (const std::string_view one : all) {
+        if (all.size() > 1 && std::ranges::none_of(one, [](char c) { return 'A' <= c && c <= 'Z'; })) {
+            choices.emplace_back(one);
+        }
+    }
+    return join(choices, " ");
 }
 
 std::vector<const CLI::App*> commands_of(const CLI::App& app) {
@@ -51,7 +60,7 @@ std::vector<const CLI::App*> commands_of(const CLI::App& app) {
 constexpr const char* bash_begin = R"(# Completion of `senv` in bash, made by `senv completion bash`.
 _senv() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} i
-    local command= options= files= others= words= program=
+    local command= options= files= others= words= values= program=
     COMPREPLY=()
     # --option=value comes as three words.
     [[ $word != = ]] || word=
@@ -83,6 +92,7 @@ constexpr const char* bash_end = R"(    esac
     done
     if [[ " $others " == *" $before "* ]]; then
         compopt +o default 2>/dev/null
+        COMPREPLY=($(compgen -W "$values" -- "$word"))
     elif [[ " $files " == *" $before "* ]]; then
         return
     elif [[ $word == -* ]]; then
@@ -101,17 +111,21 @@ std::string bash_lists(const CLI::App& app) {
     std::vector<std::string> files;
     std::vector<std::string> others;
     std::string words;
+    std::string values;
     std::string program;
     for (const CLI::Option* option : app.get_options()) {
         if (option->get_positional()) words += choices_of(*option);
         if (takes_command(*option)) program = " program=yes";
         const std::vector<std::string> names = names_of(*option);
+        if (const std::string choices = choices_of(*option); !names.empty() && !choices.empty()) {
+            values += " " + join(names, " | ") + ") values='" + choices + "' ;;";
+        }
         all.insert(all.end(), names.begin(), names.end());
         auto& list = takes_file(*option) ? files : others;
         if (takes_value(*option)) list.insert(list.end(), names.begin(), names.end());
     }
     return "options='" + join(all, " ") + "' files='" + join(files, " ") + "' others='" + join(others, " ") +
-           "' words='" + words + "'" + program;
+           "' words='" + words + "'" + program + (values.empty() ? "" : "; case $before in" + values + " esac");
 }
 
 std::string for_bash(const CLI::App& app) {

@@ -63,6 +63,12 @@ options() {
     completes "" resolve --manifest = ''
     completes "" resolve --manifest =
     completes "" nonsense ''
+    # What the type names.
+    completes "never here" resolve --build ''
+    completes here run -m one.scm --build = h
+    completes auto lock --tune ''
+    completes "" lock --tune sky
+    completes "" lock --packages ''
     # What is to be run, and behind it files.
     program
     completes senvtest-tool run senvtest
@@ -107,6 +113,8 @@ zsh_types() {
     zsh_types "senv export one.lock --ke" "one.lock --key="
     zsh_types "senv --config=x show --js" "show --json"
     zsh_types "senv completion " "bash*zsh"
+    zsh_types "senv resolve --build " "never*here"
+    zsh_types "senv run --build=h" "--build=here"
     program
     zsh_types "senv run senvte" "run senvtest-tool"
     zsh_types "senv run -m one.scm senvte" "one.scm senvtest-tool"
