@@ -7,6 +7,8 @@ teardown() { :; }
 senv() { "$build/provisioner/cli/senv" "$@"; }
 senvd() { "$build/provisioner/senvd/senvd" "$@"; }
 
+commands() { senv --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z]*\) .*/\1/p'; }
+
 # helps OPTION… -- COMMAND…: it exits with 0, prints to stdout only, and its options are exactly those and --help.
 helps() {
     local wanted=()
@@ -56,7 +58,7 @@ helps() {
     # page FILE: its text, without what roff adds.
     page() { sed 's/\\f[BIR]//g; s/\\\([-,/ ]\)/\1/g' "$man/$1"; }
     [[ $(page man1/senv.1) == *"GNU Guix environments for Slurm jobs"* ]]
-    for command in $(senv --help | sed -n '/^Subcommands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+    for command in $(commands); do
         run -0 page "man1/senv-$command.1"
         says "senv-$command - $(senv "$command" --help | head -n 1)" '$ senv '
         for option in $(senv "$command" --help | grep -oE '^ +(-[a-zA-Z],)?-{1,2}[a-z-]+' | tr , '\n'); do
@@ -64,6 +66,14 @@ helps() {
         done
     done
     [[ -n $option ]]
+    # Examples are lines as they are, which fit 80 columns.
+    local examples
+    for command in "" $(commands); do
+        examples=$(senv $command --help | sed -n '/^Examples:/,/^$/s/^  \([^ ].*\)/\1/p' | sed 's/   *.*//')
+        [[ -n $examples ]]
+        [[ $(page "man1/senv${command:+-$command}.1" | sed -n '/^\.EX$/,/^\.EE$/s/^\$ //p') == "$examples" ]] || { echo "$command"; return 1; }
+        ! grep -E '.{72}' <<<"$examples" || return 1
+    done
     run -0 page man8/senvd.8
     says --config SIGHUP
     run -0 page man7/senv-options.7
