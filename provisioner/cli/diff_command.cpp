@@ -170,17 +170,15 @@ void add_diff_command(CLI::App& app, const GlobalOptions& global, Action& action
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print it as JSON; what is not known is null");
     command->footer(
-        "A manifest is resolved as by `senv resolve`; else no Guix is started. Packages are compared where both "
-        "profiles are in /gnu/store or in the store of this node's "
-        "senvd;\n"
-        "else, of two locks, the items that the profiles refer to. Channels are compared of two locks.\n\n"
+        "A manifest is resolved as by `senv resolve`; else no Guix is started. Packages are compared where both\n"
+        "profiles are in /gnu/store or in the store of this node's senvd; else, of two locks, the items that the\n"
+        "profiles refer to. Channels are compared of two locks.\n\n"
         "Examples:\n"
         "  senv diff paper.lock today.lock\n"
         "  senv diff paper.lock manifest.scm -C channels.scm\n"
         "  senv diff ~/.guix-profile-41-link ~/.guix-profile-42-link\n\n"
-        "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2 it could not be told, or the command line "
-        "makes\n"
-        "no sense.");
+        "Exit status, as of diff(1): 0 they are the same, 1 they differ, 2 it could not be told, or the command\n"
+        "line makes no sense.");
     command->callback([&global, &action, options, command] {
         action = [&global, options, command] { return diff_command(*command, *options, global); };
     });

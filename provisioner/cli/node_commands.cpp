@@ -434,13 +434,11 @@ void add_node_commands(CLI::App& app, Action& action) {
         "  senv list\n"
         "  senv list --json | jq -r '.profiles[] | select(.pinned) | .profile'");
 
-    CLI::App* check = add(app, "verify",
-                          "Compare what is on this node with what was signed, and repair it (for root and "
-                          "admin_group)",
-                          options, &verify, action);
-    check->add_option(
-        "PATH", options->paths,
-        "Only these profiles or items and what they need: /gnu/store/…, or a file that `senv lock` wrote");
+    CLI::App* check =
+        add(app, "verify", "Compare what this node has with what was signed, and repair it (for root and admin_group)",
+            options, &verify, action);
+    check->add_option("PATH", options->paths,
+                      "Only these profiles or items and what they need: /gnu/store/… or the file of a lock");
     check->add_flag("-q,--quiet", options->quiet, "Show no progress");
     check->add_flag("--json", options->json, "Print senvd's answer as it is");
     check->footer(

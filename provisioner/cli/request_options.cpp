@@ -60,7 +60,7 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
         ->type_name("FILE");
     command
         .add_option("--build", options.request.build,
-                    "What has no substitute: build it, or fail and say what; default: as the site has it, else here")
+                    "Build what has no substitute, or fail and say what; default: as the site has it, else here")
         ->type_name("never|here");
     command.add_flag("--refresh,--rebuild-cache", options.request.refresh, "Run Guix, also for what is remembered");
     command.add_flag("-q,--quiet", options.quiet, "No progress; warnings and errors only");

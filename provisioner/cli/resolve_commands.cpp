@@ -66,7 +66,7 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     add_request_options(*resolve, *options);
     add_given_options(*resolve, *options);
     resolve->add_flag("--rebuild", options->request.rebuild,
-                      "With --lock: make it anew with Guix, at the channels of the lock, and fail where it differs");
+                      "With --lock: make it anew with Guix, at the lock's channels, and fail where it differs");
     auto* json = resolve->add_flag("--json", options->json, "Print profile, lock, channels and time as JSON");
     auto* for_slurm =
         resolve->add_flag("--for-slurm", options->request.for_slurm, "Print the line that travels with a job");

@@ -53,6 +53,16 @@ helps() {
     says SHELL bash zsh
 }
 
+@test "senv --help, senvd --help: no line is longer than 120 columns" {
+    local command
+    for command in "" $(commands); do
+        run -0 senv $command --help
+        [[ ! $output =~ [^$'\n']{121} ]] || { echo "$command: ${BASH_REMATCH[0]}"; return 1; }
+    done
+    run -0 senvd --help
+    [[ ! $output =~ [^$'\n']{121} ]] || { echo "${BASH_REMATCH[0]}"; return 1; }
+}
+
 @test "manual pages: one for each command, with the options and examples that --help shows" {
     local man=$build/packaging/man command option
     # page FILE: its text, without what roff adds.
