@@ -74,15 +74,15 @@ bool has_word(std::string_view text, std::string_view word) {
 }
 
 /// As Slurm does: a name without a slash is looked for in PluginDir.
-std::string path_of(const PluginLine& line, const Slurm& slurm) {
-    if (line.plugin.find('/') != std::string::npos) return line.plugin;
+std::string path_of(const std::string& plugin, const Slurm& slurm) {
+    if (plugin.find('/') != std::string::npos) return plugin;
     std::error_code ignored;
     const std::string dirs = slurm_setting(slurm.config, "PluginDir").value_or("");
     for (const std::string_view dir : split(dirs, ':')) {
-        std::string path = std::string(dir) + "/" + line.plugin;
+        std::string path = std::string(dir) + "/" + plugin;
         if (fs::exists(path, ignored)) return path;
     }
-    return line.plugin;
+    return plugin;
 }
 
 /// Errors: denied, with what may be changed by whom it should not.
@@ -96,6 +96,32 @@ Result<void> check_owner(const std::string& path, uid_t owner) {
         }
     }
     return {};
+}
+
+/// The file of a plugin: whether it is there, who may change it, and which Slurm it is for. `when_absent`: the hint then.
+Check look_at_file(const std::string& name, const std::string& plugin, const Slurm& slurm, uid_t owner,
+                   const std::string& when_absent) {
+    const std::string path = path_of(plugin, slurm);
+    struct stat info {};
+    if (path.find('/') == std::string::npos && !slurm_setting(slurm.config, "PluginDir")) {
+        return {name, State::not_here, path + " is in Slurm's PluginDir, and only slurmctld says where that is", ""};
+    }
+    if (::stat(path.c_str(), &info) != 0) {
+        return {name, State::problem, Error::sys(errno, path).what(), when_absent};
+    }
+    if (const auto owned = check_owner(path, owner); !owned) {
+        return {name, State::problem, owned.error().what() + ", and Slurm runs the plugin as root",
+                "give it to root, writable for nobody else"};
+    }
+    const auto series = slurm_series_of(path);
+    if (!series) return {name, State::problem, series.error().what(), "install senv's plugin again"};
+    const std::string built = path + " is built for Slurm " + *series;
+    if (slurm.version.empty()) return {name, State::ok, built, ""};
+    if (!slurm.version.starts_with(*series + ".")) {
+        return {name, State::problem, built + ", and this is " + slurm.version,
+                "build senv against the headers of this Slurm, and install it on all hosts"};
+    }
+    return {name, State::ok, built, ""};
 }
 
 }  // namespace
@@ -129,7 +155,10 @@ Slurm look_at_slurm(const Installation& installation, const Commands& commands) 
     if (const auto daemons = commands.output({"scontrol", "show", "daemons"}, version_limit)) {
         slurm.is_compute_node = has_word(*daemons, "slurmd");
     }
-    if (const auto said = commands.output({"srun", "--version"}, version_limit)) {
+    // srun loads CliFilterPlugins even for this, and says nothing where one cannot be loaded.
+    auto said = commands.output({"srun", "--version"}, version_limit);
+    if (!said) said = commands.output({"scontrol", "--version"}, version_limit);
+    if (said) {
         slurm.version = version_in(*said);
         slurm.check.what = "Slurm " + slurm.version + ": " + slurm.check.what;
     }
@@ -196,29 +225,7 @@ Plugstack look_at_plugstack(const Slurm& slurm) {
 }
 
 Check look_at_plugin(const PluginLine& line, const Slurm& slurm, uid_t owner) {
-    const std::string name = "plugin";
-    const std::string path = path_of(line, slurm);
-    struct stat info {};
-    if (path.find('/') == std::string::npos && !slurm_setting(slurm.config, "PluginDir")) {
-        return {name, State::not_here, path + " is in Slurm's PluginDir, and only slurmctld says where that is", ""};
-    }
-    if (::stat(path.c_str(), &info) != 0) {
-        return {name, State::problem, Error::sys(errno, path).what(),
-                "install senv's plugin there, or correct " + line.place()};
-    }
-    if (const auto owned = check_owner(path, owner); !owned) {
-        return {name, State::problem, owned.error().what() + ", and Slurm runs the plugin as root",
-                "give it to root, writable for nobody else"};
-    }
-    const auto series = slurm_series_of(path);
-    if (!series) return {name, State::problem, series.error().what(), "install senv's plugin again"};
-    const std::string built = path + " is built for Slurm " + *series;
-    if (slurm.version.empty()) return {name, State::ok, built, ""};
-    if (!slurm.version.starts_with(*series + ".")) {
-        return {name, State::problem, built + ", and this is " + slurm.version,
-                "build senv against the headers of this Slurm, and install it on all hosts"};
-    }
-    return {name, State::ok, built, ""};
+    return look_at_file("plugin", line.plugin, slurm, owner, "install senv's plugin there, or correct " + line.place());
 }
 
 Check look_at_task_prolog(const Slurm& slurm) {
@@ -232,16 +239,22 @@ Check look_at_task_prolog(const Slurm& slurm) {
         "let it export nothing that names host libraries where GUIX_ENVIRONMENT is set"};
 }
 
-Check look_at_cli_filter(const Slurm& slurm) {
+Check look_at_cli_filter(const Slurm& slurm, uid_t owner) {
     const std::string name = "jobs";
     if (slurm.config.empty()) return {name, State::not_here, "there is no configuration of Slurm here", ""};
     const std::string plugins = slurm_setting(slurm.config, "CliFilterPlugins").value_or("");
     const bool has_ours = std::ranges::any_of(
         split(plugins, ','), [](std::string_view one) { return one == "senv" || one == "cli_filter/senv"; });
-    if (has_ours)
-        return {name, State::ok, "CliFilterPlugins=" + plugins + ": `senv show JOBID` knows submitted jobs", ""};
-    return {name, State::not_here,
-            "CliFilterPlugins has no senv, so `senv show JOBID` knows only jobs that run on the same node", ""};
+    if (!has_ours) {
+        return {name, State::not_here,
+                "CliFilterPlugins has no senv, so `senv show JOBID` knows only jobs that run on the same node", ""};
+    }
+    Check check = look_at_file(name, "cli_filter_senv.so", slurm, owner,
+                               "name the folder it is in in PluginDir, or take senv out of CliFilterPlugins");
+    const std::string effect = check.state == State::problem ? ", and without that plugin Slurm submits nothing: "
+                                                             : ": `senv show JOBID` knows submitted jobs; ";
+    check.what = "CliFilterPlugins=" + plugins + effect + check.what;
+    return check;
 }
 
 }  // namespace senv

@@ -56,7 +56,7 @@ Plugstack look_at_plugstack(const Slurm& slurm);
 /// The file that a line names: who may change it, and which Slurm it is for.
 Check look_at_plugin(const PluginLine& line, const Slurm& slurm, uid_t owner);
 Check look_at_task_prolog(const Slurm& slurm);
-/// The plugin that remembers submitted jobs.
-Check look_at_cli_filter(const Slurm& slurm);
+/// The plugin that remembers submitted jobs, and its file likewise.
+Check look_at_cli_filter(const Slurm& slurm, uid_t owner);
 
 }  // namespace senv

@@ -187,9 +187,35 @@ TEST_F(Doctor, PluginThatRemembersJobs) {
     slurm("slurmctld", "CliFilterPlugins = senva,lua\\n");
     look();
     expect("jobs", State::not_here, "CliFilterPlugins has no senv");
-    slurm("slurmctld", "CliFilterPlugins = lua,cli_filter/senv\\n");
+    const std::string named = "CliFilterPlugins = lua,cli_filter/senv\\n";
+    slurm("slurmctld", named);
+    look();
+    expect("jobs", State::not_here, "only slurmctld says where that is");
+    slurm("slurmctld", named + "PluginDir = /nothing:" + (dir / "etc") + "\\n");
+    look();
+    expect("jobs", State::problem,
+           "CliFilterPlugins=lua,cli_filter/senv, and without that plugin Slurm submits nothing: cli_filter_senv.so: "
+           "No such");
+    fs::copy_file(SENV_MADE_UP_PLUGIN, dir / "etc/cli_filter_senv.so");
+    fs::permissions(dir / "etc/cli_filter_senv.so", fs::perms(0755));
     look();
     expect("jobs", State::ok, "CliFilterPlugins=lua,cli_filter/senv");
+    fs::permissions(dir / "etc/cli_filter_senv.so", fs::perms(0775));
+    look();
+    expect("jobs", State::problem, "others may write to '" + (dir / "etc/cli_filter_senv.so"));
+    fs::permissions(dir / "etc/cli_filter_senv.so", fs::perms(0755));
+    program("srun", "echo slurm 24.11.5");
+    look();
+    expect("jobs", State::problem, "is built for Slurm 22.05, and this is 24.11.5");
+    // Which srun itself does not say then.
+    program("srun", "echo 'srun: error: cli_filter plugin terminated with error' >&2; exit 1");
+    program("scontrol", "case $1$2 in --version) echo slurm 24.11.5 ;; showdaemons) echo slurmctld ;; *) printf '" +
+                            named + "PluginDir = " + (dir / "etc") + "\\n' ;; esac");
+    look();
+    expect("jobs", State::problem, "is built for Slurm 22.05, and this is 24.11.5");
+    file("etc/cli_filter_senv.so", "text");
+    look();
+    expect("jobs", State::problem, "is no library for this machine");
 }
 
 TEST_F(Doctor, SlurmctldThatDoesNotAnswer) {
