@@ -45,6 +45,14 @@ Result<Fd> open_locked(const std::string& path) {
     return Error(Kind::busy, "cannot lock '" + path + "' within two seconds");
 }
 
+/// `folder` and those above it. What cannot be made is told by opening.
+void make_folders(const std::string& folder) {
+    for (auto end = folder.find('/', 1); end != std::string::npos; end = folder.find('/', end + 1)) {
+        ::mkdir(folder.substr(0, end).c_str(), 0777);
+    }
+    ::mkdir(folder.c_str(), 0777);
+}
+
 std::string line_of(const SubmittedJob& job) {
     return job.time + " " + job.cluster + " " + std::to_string(job.number) + " " + job.resolution.encode() + "\n";
 }
@@ -80,9 +88,7 @@ std::string utc_time(std::int64_t seconds_since_1970) {
 
 Result<void> remember_job(const std::string& folder, const SubmittedJob& job) {
     const std::string path = folder + "/jobs";
-    // What cannot be made is told by opening.
-    ::mkdir(folder.substr(0, folder.rfind('/')).c_str(), 0777);
-    ::mkdir(folder.c_str(), 0777);
+    make_folders(folder);
     Fd file = SENV_TRY(open_locked(path));
     struct stat info {};
     if (::fstat(file.get(), &info) == 0 && info.st_size >= full) {

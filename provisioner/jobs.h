@@ -32,7 +32,7 @@ Result<std::string> cache_folder(const Environment& environment);
 /// The time, as in SubmittedJob.
 std::string utc_time(std::int64_t seconds_since_1970);
 
-/// Adds the line; makes the folder.
+/// Adds the line; makes the folder and those above it.
 Result<void> remember_job(const std::string& folder, const SubmittedJob& job);
 
 /// The jobs with that number, the latest first: those of several clusters can share a home.

@@ -113,8 +113,13 @@ TEST_F(Jobs, OfWhomHasNoHome) {
     EXPECT_EQ(cache_folder({{"HOME", "/h"}, {"XDG_CACHE_HOME", "/x"}}).value(), "/x/senv");
     EXPECT_EQ(cache_folder({{"HOME", "/h"}, {"XDG_CACHE_HOME", "x"}}).value(), "/h/.cache/senv");
     EXPECT_THAT(cache_folder({}), FailsWith(Kind::missing, "HOME is not set"));
-    EXPECT_THAT(remember_job(dir / "nowhere/.cache/senv", job(1)),
-                FailsWith(Kind::missing, "nowhere/.cache/senv/jobs"));
+    EXPECT_THAT(remember_job("/dev/null/.cache/senv", job(1)), FailsWith(Kind::missing, "/dev/null/.cache/senv/jobs"));
+}
+
+TEST_F(Jobs, AreKeptInAFolderThatIsMadeWithThoseAboveIt) {
+    folder = dir / "scratch/ada/cache/senv";
+    ASSERT_THAT(remember_job(folder, job(1)), IsOk());
+    EXPECT_EQ(called(1).size(), 1U);
 }
 
 TEST(UtcTime, IsAsInISO8601) {
