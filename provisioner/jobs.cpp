@@ -53,6 +53,12 @@ void make_folders(const std::string& folder) {
     ::mkdir(folder.c_str(), 0777);
 }
 
+/// Whether the file's last line is a part of one: whoever wrote it did not come to its end.
+bool ends_within_line(const Fd& file, off_t size) {
+    char last = '\n';
+    return size > 0 && ::pread(file.get(), &last, 1, size - 1) == 1 && last != '\n';
+}
+
 std::string line_of(const SubmittedJob& job) {
     return job.time + " " + job.cluster + " " + std::to_string(job.number) + " " + job.resolution.encode() + "\n";
 }
@@ -97,7 +103,8 @@ Result<void> remember_job(const std::string& folder, const SubmittedJob& job) {
         file = SENV_TRY(open_locked(path));
     }
     const off_t end = ::lseek(file.get(), 0, SEEK_END);
-    auto written = write_all(file.get(), line_of(job)).in("cannot write '" + path + "'");
+    const std::string start = ends_within_line(file, end) ? "\n" : "";
+    auto written = write_all(file.get(), start + line_of(job)).in("cannot write '" + path + "'");
     // Half a line would spoil the next one.
     if (!written) static_cast<void>(::ftruncate(file.get(), end));
     return written;

@@ -72,6 +72,16 @@ TEST_F(Jobs, SkipsLinesThatMakeNoSense) {
     EXPECT_EQ(called(12).size(), 1U);
 }
 
+TEST_F(Jobs, ComeAfterALineThatWasCut) {
+    ASSERT_THAT(remember_job(folder, job(12)), IsOk());
+    std::ofstream(folder + "/jobs", std::ios::app) << "2026-11-28T10:00:00Z c 1";
+    ASSERT_THAT(remember_job(folder, job(13)), IsOk());
+    ASSERT_THAT(remember_job(folder, job(14)), IsOk());
+    EXPECT_EQ(called(12).size(), 1U);
+    EXPECT_EQ(called(13).size(), 1U);
+    EXPECT_EQ(lines(), 4U);
+}
+
 TEST_F(Jobs, ForgetsTheOldestWhenThereAreTooMany) {
     const std::size_t bytes = (std::size_t{1} << 20U) / (job(1000).resolution.encode().size() + 28);
     for (std::uint32_t i = 1000; i < 1000 + 3 * bytes; ++i) ASSERT_THAT(remember_job(folder, job(i)), IsOk());
