@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <limits>
 #include <thread>
 
 #include "cache/base/fd.h"
@@ -74,6 +75,20 @@ std::optional<SubmittedJob> parse(std::string_view line, std::string_view number
 }
 
 }  // namespace
+
+std::optional<std::uint32_t> job_number(std::string_view name) {
+    const auto end = name.find_first_of("_+");
+    const auto digits = name.substr(0, end);
+    const auto number = parse_decimal(digits);
+    if (!number || *number > std::numeric_limits<std::uint32_t>::max()) return std::nullopt;
+    if (std::to_string(*number) != digits) return std::nullopt;  // 007
+    if (end != std::string_view::npos) {
+        const auto part = name.substr(end + 1);
+        const bool is_list = name[end] == '_' && part.starts_with('[') && part.ends_with(']');
+        if (!is_list && !parse_decimal(part)) return std::nullopt;
+    }
+    return static_cast<std::uint32_t>(*number);
+}
 
 Result<std::string> cache_folder(const Environment& environment) {
     const std::string base = value_of(environment, "XDG_CACHE_HOME");

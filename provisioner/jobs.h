@@ -10,7 +10,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cache/base/result.h"
@@ -25,6 +27,10 @@ struct SubmittedJob {
     std::uint32_t number = 0;
     Resolution resolution;
 };
+
+/// The number in Slurm's name of a job: of all of it (123), of tasks of an array (123_4, 123_[5-9%2]), of a component of a
+/// heterogeneous job (123+1). nullopt: not such a name.
+std::optional<std::uint32_t> job_number(std::string_view name);
 
 /// Where a user's senv keeps what it remembers: ${XDG_CACHE_HOME:-~/.cache}/senv. It need not exist.
 Result<std::string> cache_folder(const Environment& environment);

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 
 #include "cache/base/text.h"
@@ -182,16 +181,6 @@ Result<std::optional<InSlurm>> find_in_slurm(std::uint32_t job) {
     return std::optional(InSlurm{static_cast<std::uint32_t>(*number), std::string(words[1]), std::string(words[2])});
 }
 
-// A number, or Slurm's name for a task of an array: 123_4. A file that is called so is ./123_4.
-std::optional<std::uint32_t> job_in(const std::string& name) {
-    const auto parts = split(name, '_');
-    const auto number = parse_decimal(parts[0]);
-    if (!number || *number > std::numeric_limits<std::uint32_t>::max() || parts.size() > 2) return std::nullopt;
-    if (parts.size() == 2 && !parse_decimal(parts[1])) return std::nullopt;
-    if (std::to_string(*number) != parts[0]) return std::nullopt;  // 007
-    return static_cast<std::uint32_t>(*number);
-}
-
 /// Of the jobs with one number, that of one cluster: SLURM_CLUSTERS, which Slurm's own commands read, can say which.
 Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs, const Environment& environment) {
     std::optional<SubmittedJob> chosen;
@@ -251,7 +240,7 @@ Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
 }
 
 Result<int> show_command(const Options& options) {
-    const auto number = job_in(options.name);
+    const auto number = job_number(options.name);  // a file that is called so is ./123
     const Subject subject =
         number ? SENV_TRY(subject_of(*number, options.socket)) : Subject{options.name, std::nullopt};
     const Inspected found = SENV_TRY(inspect(subject.name, stores_here(options.socket)));

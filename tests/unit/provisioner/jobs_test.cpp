@@ -132,6 +132,16 @@ TEST_F(Jobs, AreKeptInAFolderThatIsMadeWithThoseAboveIt) {
     EXPECT_EQ(called(1).size(), 1U);
 }
 
+TEST(JobNumber, IsInAllNamesThatSlurmGivesAJob) {
+    for (const char* name : {"9", "9_3", "9_[2-3%1]", "9_[1,4,...]", "9+0", "9+1"})
+        EXPECT_EQ(job_number(name), 9U) << name;
+    EXPECT_EQ(job_number("4294967295"), 4294967295U);
+    for (const char* name : {"", "x", "007", "+1", "_1", "9_", "9+", "9.0", "9_3_4", "9+1+2", "9+[1]", "9_[", "9_[1",
+                             "9-1", "4294967296", "9x", "./9"}) {
+        EXPECT_EQ(job_number(name), std::nullopt) << name;
+    }
+}
+
 TEST(UtcTime, IsAsInISO8601) {
     EXPECT_EQ(utc_time(0), "1970-01-01T00:00:00Z");
     EXPECT_EQ(utc_time(1795860000), "2026-11-28T10:00:00Z");
