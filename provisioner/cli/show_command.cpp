@@ -279,7 +279,7 @@ void add_show_command(CLI::App& app, Action& action) {
         "Examples:\n"
         "  senv show environment.lock\n"
         "  senv show ~/.guix-profile\n"
-        "  senv show 42\n"
+        "  senv show 42                           a job; ./42 is a file\n"
         "  senv show --json $GUIX_ENVIRONMENT     in a job\n"
         "  srun --jobid=42 --overlap -N1 -n1 --env-passthrough=ignore senv show 42");
     command->callback([&action, options] { action = [options] { return show_command(*options); }; });

@@ -49,6 +49,39 @@ load helpers
     says "senv: cannot look into '$unknown'" "cannot reach senvd" "hint: "
 }
 
+# --- jobs
+
+# show_job NAME…: as somebody who submitted jobs from this home, which squeue does not know.
+show_job() { HOME=$root/home PATH=$root/bin:$PATH senv show "$@"; }
+
+squeue() {    # SCRIPT: what the command does
+    mkdir -p "$root/bin"
+    printf '#!/bin/sh\n%s\n' "$1" >"$root/bin/squeue"
+    chmod 755 "$root/bin/squeue"
+}
+
+remember() {    # TIME CLUSTER NUMBER PROFILE
+    mkdir -p "$root/home/.cache/senv"
+    echo "$1 $2 $3 1 $4 lock=none channels= enter=plain from=command-line:--env-profile" >>"$root/home/.cache/senv/jobs"
+}
+
+no_such_job='echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
+one=/gnu/store/88888888888888888888888888888888-profile
+two=/gnu/store/99999999999999999999999999999999-profile
+
+@test "show JOBID: a number is a job, also beside a file that is called so" {
+    squeue "$no_such_job"
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    cd "$root"
+    cp "$golden/lock/hello.lock" 12
+    run -0 show_job 12
+    says "job       12 of cluster c, submitted 2026-11-28T10:00:00Z"$'\n'"profile   $one"
+    run -0 show_job 12+1
+    says "job       12 of cluster c"
+    run -0 show_job ./12
+    [[ $output == "$(<"$golden/show/hello.txt")" ]]
+}
+
 @test "diff: two locks, without their profiles; nothing is printed when they are the same" {
     local one=$golden/lock/hello.lock
     run -0 --separate-stderr senv diff "$one" "$one"
