@@ -220,14 +220,16 @@ Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
         const auto lock = kept_lock(*folder, one.resolution.lock_digest);
         return {lock ? *lock : one.resolution.profile.absolute(), one};
     };
-    const auto remembered = SENV_TRY(jobs(job));
+    const auto remembered = jobs(job);
     const auto profile = profile_of_job(socket, job);
     if (profile && !profile->empty()) {
+        if (!remembered) return Subject{*profile, std::nullopt};
         const auto same = std::ranges::find_if(
-            remembered, [&](const SubmittedJob& one) { return one.resolution.profile.absolute() == *profile; });
-        return same == remembered.end() ? Subject{*profile, std::nullopt} : of(*same);
+            *remembered, [&](const SubmittedJob& one) { return one.resolution.profile.absolute() == *profile; });
+        return same == remembered->end() ? Subject{*profile, std::nullopt} : of(*same);
     }
-    if (const auto chosen = SENV_TRY(choose(remembered, environment))) return of(*chosen);
+    if (!remembered) return remembered.error();
+    if (const auto chosen = SENV_TRY(choose(*remembered, environment))) return of(*chosen);
 
     const auto in_slurm = SENV_TRY(find_in_slurm(job));
     if (in_slurm && in_slurm->number != job) {

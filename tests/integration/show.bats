@@ -82,6 +82,27 @@ two=/gnu/store/99999999999999999999999999999999-profile
     [[ $output == "$(<"$golden/show/hello.txt")" ]]
 }
 
+@test "show JOBID: what senvd says of a job is enough, whatever is remembered" {
+    publish_closure
+    start_senvd
+    "$support/ask.py" "$socket" provision "$profile" --hold "$root/held" --uid "$(id -u)" --job 12 3>&- >/dev/null &
+    pids+=($!)
+    wait_until test -e "$root/held"
+    squeue "$no_such_job"
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    run -0 show_job 12
+    [[ $output == "profile   $profile"* ]]
+    remember 2026-11-28T10:00:00Z c 12 "$profile"
+    run -0 show_job 12
+    says "job       12 of cluster c, submitted 2026-11-28T10:00:00Z"$'\n'"profile   $profile"
+    truncate -s 3M "$root/home/.cache/senv/jobs"
+    run -0 show_job 12
+    [[ $output == "profile   $profile"* ]]
+    run -1 show_job 13
+    says "senv: " "$root/home/.cache/senv/jobs"
+    stop_senvd
+}
+
 @test "diff: two locks, without their profiles; nothing is printed when they are the same" {
     local one=$golden/lock/hello.lock
     run -0 --separate-stderr senv diff "$one" "$one"
