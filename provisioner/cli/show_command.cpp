@@ -1,4 +1,5 @@
 // show_command.cpp: `senv show`.
+#include <strings.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -181,12 +182,18 @@ Result<std::optional<InSlurm>> find_in_slurm(std::uint32_t job) {
     return std::optional(InSlurm{static_cast<std::uint32_t>(*number), std::string(words[1]), std::string(words[2])});
 }
 
-/// Of the jobs with one number, that of one cluster: SLURM_CLUSTERS, which Slurm's own commands read, can say which.
+/// Whether SLURM_CLUSTERS, which Slurm's own commands read, lets it be a job of that cluster: "NAME,NAME…" or "all".
+bool may_be_of(const std::string& cluster, const Environment& environment) {
+    const auto named = environment.find("SLURM_CLUSTERS");
+    if (named == environment.end() || ::strcasecmp(named->second.c_str(), "all") == 0) return true;
+    return std::ranges::count(split(named->second, ','), cluster) != 0;
+}
+
+/// Of the jobs with one number, that of one cluster.
 Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs, const Environment& environment) {
     std::optional<SubmittedJob> chosen;
-    const auto named = environment.find("SLURM_CLUSTERS");
     for (const SubmittedJob& job : jobs) {
-        if (named != environment.end() && named->second != job.cluster) continue;
+        if (!may_be_of(job.cluster, environment)) continue;
         if (chosen && chosen->cluster != job.cluster) {
             return Error(Kind::usage, "cannot show job " + std::to_string(job.number) + ": it is one of cluster " +
                                           printable(chosen->cluster) + " and one of cluster " + printable(job.cluster))

@@ -103,6 +103,22 @@ two=/gnu/store/99999999999999999999999999999999-profile
     stop_senvd
 }
 
+@test "show JOBID: SLURM_CLUSTERS is a list, or all" {
+    squeue "$no_such_job"
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    remember 2026-11-28T11:00:00Z d 12 "$two"
+    for clusters in c,d d,c all; do
+        SLURM_CLUSTERS=$clusters run -2 show_job 12
+        says "cannot show job 12: it is one of cluster d and one of cluster c" "hint: name the cluster in the variable SLURM_CLUSTERS"
+    done
+    SLURM_CLUSTERS=a,c run -0 show_job 12
+    says "job       12 of cluster c"
+    SLURM_CLUSTERS=d run -0 show_job 12
+    says "job       12 of cluster d"
+    SLURM_CLUSTERS=a,b run -1 show_job 12
+    says "cannot show job 12: "
+}
+
 @test "diff: two locks, without their profiles; nothing is printed when they are the same" {
     local one=$golden/lock/hello.lock
     run -0 --separate-stderr senv diff "$one" "$one"
