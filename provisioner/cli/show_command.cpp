@@ -23,6 +23,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::seconds slurm_limit{10};
 constexpr std::size_t max_shown_value = 65536;  // a plan has no longer ones
+constexpr std::string_view running = "RUNNING";
 
 struct Options {
     std::string name;
@@ -165,21 +166,43 @@ std::string as_json(const Inspected& found, const std::optional<SubmittedJob>& j
 
 /// What Slurm says of a job.
 struct InSlurm {
-    std::uint32_t number = 0;  // of the array, if it is a task of one
+    std::uint32_t number = 0;  // of the array or the heterogeneous job's first component, if it is a part of one
     std::string state;
     std::string nodes;  // those it has
 };
 
+constexpr const char* squeue_format = "--Format=ArrayJobID:20|,HetJobID:20|,State:20|,NodeList:1000|";
+
+std::optional<InSlurm> job_in(std::string_view squeue_line) {
+    std::vector<std::string_view> fields = split(squeue_line, '|');
+    if (fields.size() < 4) return std::nullopt;
+    for (std::string_view& field : fields) field = field.substr(0, field.find(' '));
+    const auto array = parse_decimal(fields[0]);
+    if (!array) return std::nullopt;
+    const std::uint64_t leader = parse_decimal(fields[1]).value_or(0);  // "N/A", or 0
+    return InSlurm{static_cast<std::uint32_t>(leader != 0 ? leader : *array), std::string(fields[2]),
+                   std::string(fields[3])};
+}
+
+/// nullopt: it knows no such job. Errors: it could not be asked.
 Result<std::optional<InSlurm>> find_in_slurm(std::uint32_t job) {
+    Environment environment = environment_from(environ);
+    std::erase_if(environment, [](const auto& variable) { return variable.first.starts_with("SQUEUE_"); });
     const Signals signals = SENV_TRY(Signals::hold());
-    const Commands commands(environment_from(environ), signals, Clock::now() + slurm_limit);
+    const Commands commands(environment, signals, Clock::now() + slurm_limit);
     const auto said = commands.output(
-        {"squeue", "--noheader", "--jobs=" + std::to_string(job), "--states=all", "--format=%F %T %N"}, slurm_limit);
-    if (!said) return std::optional<InSlurm>();
-    const auto words = split(split(*said, '\n')[0], ' ');
-    const auto number = parse_decimal(words[0]);
-    if (!number || words.size() < 3) return std::optional<InSlurm>();
-    return std::optional(InSlurm{static_cast<std::uint32_t>(*number), std::string(words[1]), std::string(words[2])});
+        {"squeue", "--noheader", "--all", "--jobs=" + std::to_string(job), "--states=all", squeue_format}, slurm_limit);
+    std::optional<InSlurm> found;
+    if (!said) {
+        if (said.error().what().find("Invalid job id") != std::string::npos) return found;
+        return said.error();
+    }
+    for (const std::string_view line : split(*said, '\n')) {
+        auto one = job_in(line);
+        // Of several tasks, one that runs.
+        if (one && (!found || (one->state == running && found->state != running))) found = std::move(one);
+    }
+    return found;
 }
 
 /// Whether SLURM_CLUSTERS, which Slurm's own commands read, lets it be a job of that cluster: "NAME,NAME…" or "all".
@@ -204,16 +227,19 @@ Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs
     return chosen;
 }
 
-Error unknown(std::uint32_t job, const std::string& why_not_here, const std::optional<InSlurm>& in_slurm) {
+Error unknown(std::uint32_t job, const std::string& why_not_here, const Result<std::optional<InSlurm>>& in_slurm) {
     const std::string number = std::to_string(job);
-    std::string cause = "it is not among those remembered in this home, and " + why_not_here;
-    if (in_slurm) {
-        cause += "; it is " + printable(in_slurm->state);
-        if (!in_slurm->nodes.empty()) cause += " on " + printable(in_slurm->nodes);
+    const bool is_unknown = in_slurm && !*in_slurm;
+    std::string cause = "it is not among those remembered in this home, ";
+    cause += is_unknown ? why_not_here + ", and Slurm knows no such job" : "and " + why_not_here;
+    if (in_slurm && *in_slurm) {
+        cause += "; it is " + printable((*in_slurm)->state);
+        if (!(*in_slurm)->nodes.empty()) cause += " on " + printable((*in_slurm)->nodes);
     }
-    return Error(Kind::missing, "cannot show job " + number + ": " + cause)
-        .hint("while it runs, look on one of its nodes: srun --jobid=" + number +
-              " --overlap -N1 -n1 --env-passthrough=ignore senv show " + number);
+    Error error(Kind::missing, "cannot show job " + number + ": " + cause);
+    if (is_unknown || (in_slurm && (*in_slurm)->state != running)) return error;
+    return std::move(error).hint("while it runs, look on one of its nodes: srun --jobid=" + number +
+                                 " --overlap -N1 -n1 --env-passthrough=ignore senv show " + number);
 }
 
 Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
@@ -238,9 +264,9 @@ Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
     if (!remembered) return remembered.error();
     if (const auto chosen = SENV_TRY(choose(*remembered, environment))) return of(*chosen);
 
-    const auto in_slurm = SENV_TRY(find_in_slurm(job));
-    if (in_slurm && in_slurm->number != job) {
-        const auto chosen = SENV_TRY(choose(SENV_TRY(jobs(in_slurm->number)), environment));
+    const auto in_slurm = find_in_slurm(job);
+    if (in_slurm && *in_slurm && (*in_slurm)->number != job) {
+        const auto chosen = SENV_TRY(choose(SENV_TRY(jobs((*in_slurm)->number)), environment));
         if (chosen) return of(*chosen);
     }
     return unknown(job,

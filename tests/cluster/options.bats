@@ -198,7 +198,7 @@ JOB
 }
 
 @test "senv show JOBID: what a job was submitted with, wherever it is and whether it waits, runs or has ended" {
-    local profile job plain array task
+    local profile job plain array task first component
     profile=$(alice senv resolve -m hello.scm -C channels.scm)
 
     job=$(alice sbatch --parsable --hold -o job.out "${hello[@]}" --env-pure --wrap 'srun true')
@@ -207,7 +207,7 @@ JOB
     says "job       $job of cluster senv, submitted $(date -u +%F)T" ", pure"$'\n'"profile   $profile"$'\n' \
         $'\nsenv-hello ' "senv-test  $(alice senv resolve --json -m hello.scm -C channels.scm | jq -r '.channels[] | select(.name == "senv-test").commit')"
     run -1 alice senv show "$plain"
-    says "senv: cannot show job $plain: " "; it is PENDING"$'\n'
+    [[ $output == "senv: cannot show job $plain: "*"; it is PENDING" ]]
     alice scancel "$job" "$plain"
     run -0 --separate-stderr alice senv show --json "$job"
     [[ $(jq -c '[.job.id, .job.cluster, .job.pure, .profile]' <<<"$output") == "[$job,\"senv\",true,\"$profile\"]" ]]
@@ -237,9 +237,19 @@ JOB
     done
     alice scancel "$array"
 
+    # Later components of a heterogeneous job have numbers of their own.
+    first=$(alice sbatch --parsable --hold -o job.out "${hello[@]}" --wrap true : -n1)
+    for component in $(alice squeue -h -j "$first" -O JobID) "$first+0" "$first+1"; do
+        run -0 alice env SQUEUE_USERS=bob SQUEUE_FORMAT=%i senv show "$component"
+        says "job       $first of cluster senv" "profile   $profile"
+    done
+    alice scancel "$first"
+
     # Nobody else knows, and a full home is no reason not to submit.
     run -1 cluster as bob login senv show "$job"
     says "cannot show job $job: "
+    run -1 alice senv show 4000000
+    [[ $output == "senv: cannot show job 4000000: "*", and Slurm knows no such job" ]]
     alice sh -c 'mv .cache/senv/jobs jobs.kept && mkdir .cache/senv/jobs'
     run -0 --separate-stderr alice sbatch --parsable --hold -o job.out "${hello[@]}" --wrap true
     [[ $output =~ ^[0-9]+$ && $stderr == *"senv: cannot remember what job $output is in: cannot open '/home/alice/.cache/senv/jobs': Is a directory" ]]

@@ -119,6 +119,42 @@ two=/gnu/store/99999999999999999999999999999999-profile
     says "cannot show job 12: "
 }
 
+# slurm_has ARRAY-ID HET-ID STATE NODES: of a job, as the real squeue says it.
+slurm_has() { squeue "printf '%-20s|%-20s|%-20s|%-60s|\\n' '$1' '$2' '$3' '$4'; env >$root/environment"; }
+
+@test "show JOBID: a part of an array or of a heterogeneous job, of which Slurm knows the first" {
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    slurm_has 12 N/A PENDING ''
+    run -0 show_job 14
+    says "job       12 of cluster c"
+    slurm_has 14 12 RUNNING n1
+    SQUEUE_USERS=bob SQUEUE_FORMAT=%i SLURM_CLUSTERS=c run -0 show_job 14
+    says "job       12 of cluster c"
+    [[ $(grep -E '^(SQUEUE_|SLURM_CLUSTERS)' "$root/environment") == SLURM_CLUSTERS=c ]]
+}
+
+@test "show JOBID: of an unknown one, what Slurm says, and the hint only while it may run" {
+    local unknown="senv: cannot show job 14: it is not among those remembered in this home, "
+    slurm_has 14 0 RUNNING 'n[1-2]'
+    run -1 show_job 14
+    says "$unknown""and cannot reach senvd" "; it is RUNNING on n[1-2]"$'\n'"senv: hint: while it runs, look on one of its nodes: srun --jobid=14 "
+    slurm_has 14 N/A PENDING ''
+    run -1 show_job 14
+    [[ $output == "$unknown"*"; it is PENDING" ]]
+    slurm_has 14 N/A COMPLETED n1
+    run -1 show_job 14
+    [[ $output == "$unknown"*"; it is COMPLETED on n1" ]]
+    squeue "$no_such_job"
+    run -1 show_job 14
+    [[ $output == "$unknown"*", and Slurm knows no such job" ]]
+    squeue 'echo "CLUSTER: c"'
+    run -1 show_job 14
+    [[ $output == "$unknown"*", and Slurm knows no such job" ]]
+    squeue 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1'
+    run -1 show_job 14
+    says "$unknown""and cannot reach senvd" $'\n'"senv: hint: while it runs, look on one of its nodes: "
+}
+
 @test "diff: two locks, without their profiles; nothing is printed when they are the same" {
     local one=$golden/lock/hello.lock
     run -0 --separate-stderr senv diff "$one" "$one"
