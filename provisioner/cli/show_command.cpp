@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::chrono::seconds slurm_limit{10};
+constexpr std::chrono::seconds slurm_limit{5};  // where slurmctld does not answer, squeue takes a minute to say so
 constexpr std::size_t max_shown_value = 65536;  // a plan has no longer ones
 constexpr std::string_view running = "RUNNING";
 
@@ -169,25 +169,30 @@ struct InSlurm {
     std::uint32_t number = 0;  // of the array or the heterogeneous job's first component, if it is a part of one
     std::string state;
     std::string nodes;  // those it has
+    std::string cluster;
+    std::optional<std::uint64_t> submitted;  // in seconds since 1970; not of one that was requeued, which changes it
 };
 
-constexpr const char* squeue_format = "--Format=ArrayJobID:20|,HetJobID:20|,State:20|,NodeList:1000|";
+constexpr const char* squeue_format =
+    "--Format=ArrayJobID:20|,HetJobID:20|,State:20|,NodeList:1000|,Cluster:100|,SubmitTime:30|,RestartCnt:20|";
 
 std::optional<InSlurm> job_in(std::string_view squeue_line) {
     std::vector<std::string_view> fields = split(squeue_line, '|');
-    if (fields.size() < 4) return std::nullopt;
+    if (fields.size() < 7) return std::nullopt;
     for (std::string_view& field : fields) field = field.substr(0, field.find(' '));
     const auto array = parse_decimal(fields[0]);
     if (!array) return std::nullopt;
     const std::uint64_t leader = parse_decimal(fields[1]).value_or(0);  // "N/A", or 0
     return InSlurm{static_cast<std::uint32_t>(leader != 0 ? leader : *array), std::string(fields[2]),
-                   std::string(fields[3])};
+                   std::string(fields[3]), std::string(fields[4]),
+                   fields[6] == "0" ? parse_decimal(fields[5]) : std::nullopt};
 }
 
 /// nullopt: it knows no such job. Errors: it could not be asked.
 Result<std::optional<InSlurm>> find_in_slurm(std::uint32_t job) {
     Environment environment = environment_from(environ);
     std::erase_if(environment, [](const auto& variable) { return variable.first.starts_with("SQUEUE_"); });
+    environment["SLURM_TIME_FORMAT"] = "%s";
     const Signals signals = SENV_TRY(Signals::hold());
     const Commands commands(environment, signals, Clock::now() + slurm_limit);
     const auto said = commands.output(
@@ -212,11 +217,20 @@ bool may_be_of(const std::string& cluster, const Environment& environment) {
     return std::ranges::count(split(named->second, ','), cluster) != 0;
 }
 
+/// Whether it is an earlier job with the number of the one in Slurm, whose numbers began anew.
+bool is_earlier(const SubmittedJob& job, const Result<std::optional<InSlurm>>& in_slurm) {
+    if (!in_slurm || !*in_slurm || !(*in_slurm)->submitted || (*in_slurm)->cluster != job.cluster) return false;
+    // Clocks differ.
+    constexpr std::int64_t tolerance = 600;
+    return job.time < utc_time(static_cast<std::int64_t>(*(*in_slurm)->submitted) - tolerance);
+}
+
 /// Of the jobs with one number, that of one cluster.
-Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs, const Environment& environment) {
+Result<std::optional<SubmittedJob>> choose(const std::vector<SubmittedJob>& jobs, const Environment& environment,
+                                           const Result<std::optional<InSlurm>>& in_slurm) {
     std::optional<SubmittedJob> chosen;
     for (const SubmittedJob& job : jobs) {
-        if (!may_be_of(job.cluster, environment)) continue;
+        if (!may_be_of(job.cluster, environment) || is_earlier(job, in_slurm)) continue;
         if (chosen && chosen->cluster != job.cluster) {
             return Error(Kind::usage, "cannot show job " + std::to_string(job.number) + ": it is one of cluster " +
                                           printable(chosen->cluster) + " and one of cluster " + printable(job.cluster))
@@ -262,11 +276,10 @@ Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
         return same == remembered->end() ? Subject{*profile, std::nullopt} : of(*same);
     }
     if (!remembered) return remembered.error();
-    if (const auto chosen = SENV_TRY(choose(*remembered, environment))) return of(*chosen);
-
     const auto in_slurm = find_in_slurm(job);
+    if (const auto chosen = SENV_TRY(choose(*remembered, environment, in_slurm))) return of(*chosen);
     if (in_slurm && *in_slurm && (*in_slurm)->number != job) {
-        const auto chosen = SENV_TRY(choose(SENV_TRY(jobs((*in_slurm)->number)), environment));
+        const auto chosen = SENV_TRY(choose(SENV_TRY(jobs((*in_slurm)->number)), environment, in_slurm));
         if (chosen) return of(*chosen);
     }
     return unknown(job,

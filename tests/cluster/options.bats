@@ -245,6 +245,17 @@ JOB
     done
     alice scancel "$first"
 
+    # A job of the same number from before Slurm's numbers began anew is another one; one that was requeued is the same.
+    job=$(alice sbatch --parsable -o job.out --wrap 'sleep 600')
+    alice sh -c "sed -n 's/^[^ ]* senv $first /2026-01-01T00:00:00Z senv $job /p' .cache/senv/jobs >>.cache/senv/jobs"
+    run -1 alice senv show "$job"
+    says "cannot show job $job: it is not among those remembered in this home, "
+    alice sh -c "until [ \$(squeue -h -j $job -o %T) = RUNNING ]; do sleep 0.1; done"
+    alice scontrol requeue "$job"
+    run -0 alice senv show "$job"
+    says "job       $job of cluster senv, submitted 2026-01-01T00:00:00Z"
+    alice scancel "$job"
+
     # Nobody else knows, and a full home is no reason not to submit.
     run -1 cluster as bob login senv show "$job"
     says "cannot show job $job: "

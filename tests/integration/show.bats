@@ -119,8 +119,11 @@ two=/gnu/store/99999999999999999999999999999999-profile
     says "cannot show job 12: "
 }
 
-# slurm_has ARRAY-ID HET-ID STATE NODES: of a job, as the real squeue says it.
-slurm_has() { squeue "printf '%-20s|%-20s|%-20s|%-60s|\\n' '$1' '$2' '$3' '$4'; env >$root/environment"; }
+# slurm_has ARRAY-ID HET-ID STATE NODES [SUBMITTED [RESTARTS]]: of a job, as the real squeue says it.
+slurm_has() {
+    squeue "printf '%-20s|%-20s|%-20s|%-60s|%-60s|%-30s|%-20s|\\n' '$1' '$2' '$3' '$4' c '$(date -d "${5-2026-11-28T10:00:00Z}" +%s)' '${6-0}'
+        env >$root/environment"
+}
 
 @test "show JOBID: a part of an array or of a heterogeneous job, of which Slurm knows the first" {
     remember 2026-11-28T10:00:00Z c 12 "$one"
@@ -130,7 +133,7 @@ slurm_has() { squeue "printf '%-20s|%-20s|%-20s|%-60s|\\n' '$1' '$2' '$3' '$4'; 
     slurm_has 14 12 RUNNING n1
     SQUEUE_USERS=bob SQUEUE_FORMAT=%i SLURM_CLUSTERS=c run -0 show_job 14
     says "job       12 of cluster c"
-    [[ $(grep -E '^(SQUEUE_|SLURM_CLUSTERS)' "$root/environment") == SLURM_CLUSTERS=c ]]
+    [[ $(grep -E '^(SQUEUE_|SLURM_)' "$root/environment" | sort) == $'SLURM_CLUSTERS=c\nSLURM_TIME_FORMAT=%s' ]]
 }
 
 @test "show JOBID: of an unknown one, what Slurm says, and the hint only while it may run" {
@@ -153,6 +156,35 @@ slurm_has() { squeue "printf '%-20s|%-20s|%-20s|%-60s|\\n' '$1' '$2' '$3' '$4'; 
     squeue 'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1'
     run -1 show_job 14
     says "$unknown""and cannot reach senvd" $'\n'"senv: hint: while it runs, look on one of its nodes: "
+}
+
+@test "show JOBID: an earlier job of the same number is another job" {
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    slurm_has 12 N/A RUNNING n1 2026-11-28T10:09:00Z
+    run -0 show_job 12
+    says "job       12 of cluster c"
+    slurm_has 12 N/A RUNNING n1 2026-11-28T10:11:00Z
+    run -1 show_job 12
+    says "cannot show job 12: it is not among those remembered in this home, " "; it is RUNNING on n1"
+    slurm_has 13 12 RUNNING n1 2026-11-28T10:11:00Z
+    run -1 show_job 13
+    slurm_has 12 N/A RUNNING n1 2026-11-28T10:11:00Z 1    # was requeued, when it got that time
+    run -0 show_job 12
+    remember 2026-11-28T09:00:00Z other 14 "$one"    # where it may be a job
+    slurm_has 14 N/A RUNNING n1 2026-11-28T10:11:00Z
+    run -0 show_job 14
+    says "job       14 of cluster other"
+    squeue "$no_such_job"    # any more
+    run -0 show_job 12
+}
+
+@test "show JOBID: a slurmctld that does not answer costs seconds" {
+    remember 2026-11-28T10:00:00Z c 12 "$one"
+    squeue "exec sleep 60"
+    local begin=$SECONDS
+    run -0 show_job 12
+    says "job       12 of cluster c"
+    ((SECONDS - begin < 30))
 }
 
 @test "diff: two locks, without their profiles; nothing is printed when they are the same" {
