@@ -103,7 +103,9 @@ Check look_at_file(const std::string& name, const std::string& plugin, const Slu
                    const std::string& when_absent) {
     const std::string path = path_of(plugin, slurm);
     struct stat info {};
-    if (path.find('/') == std::string::npos && !slurm_setting(slurm.config, "PluginDir")) {
+    if (path.find('/') == std::string::npos) {
+        const auto dirs = slurm_setting(slurm.config, "PluginDir");
+        if (dirs) return {name, State::problem, path + " is in no folder of PluginDir=" + *dirs, when_absent};
         return {name, State::not_here, path + " is in Slurm's PluginDir, and only slurmctld says where that is", ""};
     }
     if (::stat(path.c_str(), &info) != 0) {
@@ -250,7 +252,7 @@ Check look_at_cli_filter(const Slurm& slurm, uid_t owner) {
                 "CliFilterPlugins has no senv, so `senv show JOBID` knows only jobs that run on the same node", ""};
     }
     Check check = look_at_file(name, "cli_filter_senv.so", slurm, owner,
-                               "name the folder it is in in PluginDir, or take senv out of CliFilterPlugins");
+                               "add its folder to PluginDir, or take senv out of CliFilterPlugins");
     const std::string effect = check.state == State::problem ? ", and without that plugin Slurm submits nothing: "
                                                              : ": `senv show JOBID` knows submitted jobs; ";
     check.what = "CliFilterPlugins=" + plugins + effect + check.what;

@@ -121,8 +121,11 @@ TEST_F(Doctor, PlugstackThatDoesNotNameThePluginOrTwice) {
     expect("plugstack", State::ok, "other.conf:1: required spank_senv.so");
     expect("plugin", State::not_here, "only slurmctld says where that is");
     slurm("slurmctld", "PluginDir = /nothing\\nPlugStackConfig = " + (dir / "etc/other.conf") + "\\n");
+    const fs::path here = fs::current_path();  // where Slurm does not look
+    fs::current_path(dir / "etc");
     look();
-    expect("plugin", State::problem, "spank_senv.so: No such file");
+    fs::current_path(here);
+    expect("plugin", State::problem, "spank_senv.so is in no folder of PluginDir=/nothing");
     slurm("slurmctld",
           "PluginDir = /nothing:" + (dir / "etc") + "\\nPlugStackConfig = " + (dir / "etc/other.conf") + "\\n");
     look();
@@ -194,8 +197,8 @@ TEST_F(Doctor, PluginThatRemembersJobs) {
     slurm("slurmctld", named + "PluginDir = /nothing:" + (dir / "etc") + "\\n");
     look();
     expect("jobs", State::problem,
-           "CliFilterPlugins=lua,cli_filter/senv, and without that plugin Slurm submits nothing: cli_filter_senv.so: "
-           "No such");
+           "CliFilterPlugins=lua,cli_filter/senv, and without that plugin Slurm submits nothing: cli_filter_senv.so is "
+           "in no folder of PluginDir=/nothing:");
     fs::copy_file(SENV_MADE_UP_PLUGIN, dir / "etc/cli_filter_senv.so");
     fs::permissions(dir / "etc/cli_filter_senv.so", fs::perms(0755));
     look();
