@@ -1,7 +1,6 @@
 #include "spank/submit.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "cache/base/text.h"
 #include "provisioner/jobs.h"
@@ -363,18 +362,17 @@ void forget_environment(Host& host) {
 
 /// What was remembered of a job, if it is the one that Slurm has now under that number.
 std::optional<Resolution> remembered(const Host& host, const std::string& job) {
-    const auto number = parse_decimal(std::string_view(job).substr(0, job.find_first_of("_+")));
+    const auto number = job_number(job);
     const auto folder = cache_folder({{"HOME", host.own_variable("HOME").value_or("")},
                                       {"XDG_CACHE_HOME", host.own_variable("XDG_CACHE_HOME").value_or("")}});
-    if (!number || *number > std::numeric_limits<std::uint32_t>::max() || !folder) return std::nullopt;
-    const auto id = static_cast<std::uint32_t>(*number);
-    const auto jobs = jobs_called(*folder, id);
+    if (!number || !folder) return std::nullopt;
+    const auto jobs = jobs_called(*folder, *number);
     if (!jobs) return std::nullopt;
     const std::string cluster = host.cluster();
     const auto latest = std::ranges::find(*jobs, cluster, &SubmittedJob::cluster);
     if (latest == jobs->end()) return std::nullopt;
     // Numbers begin anew where a cluster was set up again.
-    const auto submitted = host.submission_of(id);
+    const auto submitted = host.submission_of(*number);
     if (!submitted || latest->time < utc_time(submitted->earliest - clock_difference) ||
         latest->time > utc_time(submitted->latest + clock_difference)) {
         return std::nullopt;
