@@ -137,6 +137,7 @@ Result<Cache> Cache::open(const Environment& environment) {
     if (const fs::path real = fs::canonical(cache.dir_, error); !error) cache.dir_ = real.string();
     cache.compiled_ = (fs::path(folder).parent_path() / "guile/ccache").string();
 
+    cache.guix_state_ = guix_state(environment);
     cache.guix_roots_ = guix_roots(environment);
     return cache;
 }
@@ -152,13 +153,17 @@ bool Cache::stands(const StorePath& profile) const {
     return false;
 }
 
-std::optional<Known> Cache::find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want) const {
+std::optional<Known> Cache::find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want,
+                                 Guix guix) const {
     const std::string entry = dir_ + "/keys/" + key;
     const auto line = read_small_file(entry, max_key_bytes);
     const auto age = age_of(entry);
     if (!line || !age || (max_age && *age > *max_age)) return std::nullopt;
     auto resolution = Resolution::parse(line.value());
-    if (!resolution || !stands(resolution.value().profile)) return std::nullopt;
+    if (!resolution) return std::nullopt;
+    std::error_code error;
+    const bool stands_elsewhere = guix == Guix::none && !fs::exists(guix_state_, error) && !error;
+    if (!stands(resolution.value().profile) && !stands_elsewhere) return std::nullopt;
     const std::string file = lock_file(dir_, resolution.value().lock_digest);
     if (::access(file.c_str(), R_OK) != 0) return std::nullopt;
     if (want == Want::lock && !kept_lock(dir_, resolution.value().lock_digest)) return std::nullopt;

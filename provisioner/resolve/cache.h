@@ -68,9 +68,14 @@ public:
 
     enum class Want : unsigned char { resolution, lock };
 
+    /// Has this host a Guix that could resolve anew what was collected?
+    enum class Guix : unsigned char { here, none };
+
     /// The resolution for a key, if its root stands and it is not older than `max_age`. Touches it, so that it is not
     /// removed; what has a maximal age does not get younger. Want::lock: only if the lock file is as it was written.
-    std::optional<Known> find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want) const;
+    /// Guix::none: where there is no folder of Guix's state either, the root may stand on another host of this home.
+    std::optional<Known> find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want,
+                              Guix guix = Guix::here) const;
     /// Keeps the lock; and under the key, if it is to be found again.
     Result<Known> keep(const Lock& lock, const std::optional<std::string>& key) const;
 
@@ -94,6 +99,7 @@ private:
     bool stands(const StorePath& profile) const;
 
     std::string dir_;
+    std::string guix_state_;  // may not exist
     std::string guix_roots_;  // may not exist
     std::string compiled_;
 };

@@ -268,7 +268,7 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
     const auto life = config.guix_is_remote ? std::optional<std::chrono::seconds>(remote_life) : std::nullopt;
     const auto find = [&]() -> std::optional<Resolved> {
         if (open || request.refresh) return std::nullopt;
-        auto known = cache.find(key, life, options.want);
+        auto known = cache.find(key, life, options.want, guix ? Cache::Guix::here : Cache::Guix::none);
         return known ? std::optional<Resolved>({*std::move(known), true, "from the cache"}) : std::nullopt;
     };
     if (open) options.say("resolved each time: " + *open);

@@ -343,6 +343,21 @@ END
     alice scancel -u alice
 }
 
+@test "a node without Guix: what the login host has resolved counts, other things say what needs no Guix" {
+    a cp $manifests/hello.scm $channels_1 .
+    resolve -m hello.scm -C channels-1.scm
+    works
+    local profile=$output
+    cat <<'JOB' | file job.sh
+#!/bin/bash
+srun --env-manifest=hello.scm --env-channels=channels-1.scm printenv GUIX_ENVIRONMENT
+srun --env-packages=no-such --env-channels=channels-1.scm true
+JOB
+    run -1 --separate-stderr a sbatch --wait -o job.out job.sh
+    run -0 a cat job.out
+    says "$profile"$'\n' "there is no command 'guix' here" "hint: load or install Guix on this host" "; a lock or a profile needs no Guix"
+}
+
 @test "resolve: a file that changes while Guix reads it is an error" {
     echo '(load "slow.scm") (specifications->manifest (list "senv-hello"))' | file m.scm
     echo '(sleep 4)' | file slow.scm

@@ -161,8 +161,20 @@ END
     resolve -m m.scm -C c.scm
     [[ $status -eq 0 && $(calls) -eq 3 ]]
     rm bin/guix
+    export PATH=$BATS_TEST_TMPDIR/bin:/usr/bin:/bin
     resolve -m m.scm -C c.scm
     [[ $status -eq 0 && $output == "$PROFILE" ]]
+    # On a node the roots of Guix are not to be seen; where they are, one has to stand.
+    mv "$GUIX_STATE_DIRECTORY" away
+    resolve -m m.scm -C c.scm
+    [[ $status -eq 0 && $output == "$PROFILE" && -z $stderr ]]
+    mkdir "$GUIX_STATE_DIRECTORY"
+    resolve -m m.scm -C c.scm
+    [[ $status -eq 1 && $stderr == "senv: cannot resolve 'm.scm': there is no command 'guix' here"*"hint: "*"a lock or a profile needs no Guix" ]]
+    rmdir "$GUIX_STATE_DIRECTORY"
+    guix ':'
+    resolve -m m.scm -C c.scm
+    [[ $status -eq 0 && $(calls) -eq 6 ]]
 }
 
 @test "a lock: its profile, digest and channels, without Guix" {

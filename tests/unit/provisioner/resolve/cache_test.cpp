@@ -86,6 +86,24 @@ TEST_F(ResolveCache, KeepsRootsItselfWhereGuixHasNoPlace) {
     EXPECT_TRUE(cache.find(key, {}, want));
 }
 
+// A compute node with the home of the login host, on which the root is.
+TEST_F(ResolveCache, WithoutAGuixRootsMayStandOnAnotherHost) {
+    const Cache cache = open();
+    const Known kept = keep(cache);
+    EXPECT_FALSE(cache.find(key, {}, want, Cache::Guix::here));
+    EXPECT_TRUE(cache.find(key, {}, want, Cache::Guix::none));
+    EXPECT_FALSE(cache.find(std::string(64, 'b'), {}, want, Cache::Guix::none));
+    // Here are Guix's roots, if only the command is not loaded.
+    fs::create_directories(dir / "guix");
+    EXPECT_FALSE(cache.find(key, {}, want, Cache::Guix::none));
+    allow_guix_roots();
+    ASSERT_THAT(cache.make_root(lock.profile, false), IsOk());
+    EXPECT_TRUE(cache.find(key, {}, want, Cache::Guix::none));
+    fs::remove_all(dir / "guix");
+    fs::remove(kept.lock_file);
+    EXPECT_FALSE(cache.find(key, {}, want, Cache::Guix::none));
+}
+
 TEST_F(ResolveCache, DamagedEntriesAreAbsent) {
     const Cache cache = open();
     const Known kept = keep(cache);
