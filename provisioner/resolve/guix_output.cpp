@@ -59,15 +59,21 @@ std::optional<std::string_view> guix_error(std::string_view line) {
 
 using Names = std::vector<std::pair<std::string, std::string>>;
 
-// Is it about one of the files that Guix was given?
-bool is_about(std::string_view line, const Names& names) {
-    const auto location = location_in(line);
-    return location && std::ranges::any_of(names, [&](const auto& name) { return location->file == name.first; });
+bool is_warning(const Location& location) {
+    return location.rest.starts_with(": warning: ");
 }
 
-// Is it about some file with a full path? Compilers write the same.
+// Is it an error in one of the files that Guix was given?
+bool is_about(std::string_view line, const Names& names) {
+    const auto location = location_in(line);
+    return location && !is_warning(*location) &&
+           std::ranges::any_of(names, [&](const auto& name) { return location->file == name.first; });
+}
+
+// Is it an error in some file with a full path? Compilers write the same.
 bool is_located(std::string_view line) {
-    return line.starts_with('/') && location_in(line);
+    const auto location = line.starts_with('/') ? location_in(line) : std::nullopt;
+    return location && !is_warning(*location);
 }
 
 std::string_view trimmed(std::string_view text) {
