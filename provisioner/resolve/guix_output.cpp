@@ -10,6 +10,9 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_cause = 900;  // twenty names of packages
+// Of the line in an excerpt, in bytes.
+constexpr std::size_t excerpt_before = 80;
+constexpr std::size_t excerpt_behind = 100;
 
 bool is_digit(char c) noexcept {
     return c >= '0' && c <= '9';
@@ -159,6 +162,27 @@ void shorten(std::string& what) {
     }
 }
 
+// Of UTF-8.
+bool is_inside_character(char c) noexcept {
+    return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
+}
+
+std::size_t characters_in(std::string_view text) {
+    return text.size() - static_cast<std::size_t>(std::ranges::count_if(text, is_inside_character));
+}
+
+// Where in the line Guile's column is: it counts characters, and goes on at a multiple of 8 behind a tab.
+std::optional<std::size_t> offset_of(std::string_view line, std::size_t wanted) {
+    std::size_t at = 0;
+    std::size_t column = 0;
+    while (column < wanted && at < line.size()) {
+        column = line[at] == '\t' ? (column / 8 + 1) * 8 : column + 1;
+        for (++at; at < line.size() && is_inside_character(line[at]);) ++at;
+    }
+    if (column < wanted) return std::nullopt;
+    return at;
+}
+
 }  // namespace
 
 std::string without_decoration(std::string_view line) {
@@ -240,8 +264,17 @@ std::string excerpt(std::string_view what, std::string_view name, std::string_vi
     const auto lines = split(text, '\n');
     if (location->line > lines.size()) return {};
     const std::string_view line = lines[location->line - 1];
-    if (trimmed(line).empty() || location->column > line.size()) return {};
-    return "\n  " + printable(line) + "\n  " + std::string(location->column, ' ') + "^";
+    const auto at = offset_of(line, location->column);
+    if (trimmed(line).empty() || !at) return {};
+    std::size_t begin = *at > excerpt_before ? *at - excerpt_before : 0;
+    while (begin < *at && is_inside_character(line[begin])) ++begin;
+    // What remains of a tab is one blank: what comes behind it would stand elsewhere than here in any case.
+    std::string shown(line.substr(begin));
+    std::ranges::replace(shown, '\t', ' ');
+    const std::string before =
+        (begin > 0 ? "…" : "") + printable(std::string_view(shown).substr(0, *at - begin), std::string::npos);
+    return "\n  " + before + printable(std::string_view(shown).substr(*at - begin), excerpt_behind) + "\n  " +
+           std::string(characters_in(before), ' ') + "^";
 }
 
 }  // namespace senv

@@ -52,5 +52,23 @@ TEST(Excerpt, ShowsTheLineWithACaret) {
     EXPECT_EQ(excerpt("oops", "m.scm", "a"), "");
 }
 
+// Guile gives these columns for the last word of each.
+TEST(Excerpt, HasTheCaretUnderTheCharacter) {
+    EXPECT_EQ(excerpt("m.scm:1:10: oops", "m.scm", "(list \"é\" x)"), "\n  (list \"é\" x)\n            ^");
+    EXPECT_EQ(excerpt("m.scm:1:14: oops", "m.scm", "\t(list é"), "\n   (list é\n         ^");
+    EXPECT_EQ(excerpt("m.scm:1:3: oops", "m.scm", "a\x1b x"), "\n  a\\x1b x\n        ^");
+    EXPECT_EQ(excerpt("m.scm:1:1: oops", "m.scm", "a"), "\n  a\n   ^");
+}
+
+TEST(Excerpt, ShowsWhatIsAroundThatOfALongLine) {
+    std::string text(100'000, 'a');
+    text += "é";
+    text.append(100'000, 'b');
+    EXPECT_EQ(excerpt("m.scm:1:100000: oops", "m.scm", text),
+              "\n  …" + std::string(80, 'a') + "é" + std::string(98, 'b') + "…\n  " + std::string(81, ' ') + "^");
+    EXPECT_EQ(excerpt("m.scm:1:100081: oops", "m.scm", text).substr(0, 8), "\n  …bb");
+    EXPECT_EQ(excerpt("m.scm:1:200002: oops", "m.scm", text), "");
+}
+
 }  // namespace
 }  // namespace senv
