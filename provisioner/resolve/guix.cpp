@@ -180,6 +180,11 @@ Error refusal(const Finished& finished, const std::vector<std::pair<std::string,
     return cause.hint.empty() ? error : std::move(error).hint(std::move(cause.hint));
 }
 
+Error ended_early(const std::string& where, const std::string& doing) {
+    return Error(Kind::missing, doing + ": Guix ended early, as if all were well, and built nothing")
+        .hint("a call of `exit` or `primitive-exit` in " + where + " does that");
+}
+
 // The words in front of the command that the Guix of these channels is to run.
 std::vector<std::string> with_channels(const std::optional<std::string>& channel_file) {
     if (!channel_file) return {};
@@ -223,6 +228,7 @@ Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, co
     std::string_view output = finished.result;
     while (output.ends_with('\n')) output.remove_suffix(1);
     if (const auto at = output.rfind('\n'); at != std::string_view::npos) output.remove_prefix(at + 1);
+    if (output.empty()) return ended_early("a channel file", doing);
     if (!output.starts_with('/')) return Error(Kind::io, doing + ": guix time-machine printed no profile");
     return std::string(output);
 }
@@ -262,8 +268,7 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
     std::array<char, 4096> buffer{};
     const ssize_t n = ::readlink(link.c_str(), buffer.data(), buffer.size());
     if (n < 0 && errno == ENOENT) {
-        return Error(Kind::missing, doing + ": Guix ended early, as if all were well, and built nothing")
-            .hint("a call of `exit` in a manifest or a file does that");
+        return ended_early("a manifest, a file or an expression", doing);
     }
     if (n < 0) return Error::sys(errno, doing + ": cannot read Guix's GC root '" + link + "'");
     return StorePath::parse_absolute(std::string_view(buffer.data(), static_cast<std::size_t>(n))).in(doing);

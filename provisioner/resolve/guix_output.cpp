@@ -162,6 +162,21 @@ void shorten(std::string& what) {
     }
 }
 
+// `exit` throws, and what loads the file or evaluates the expression complains about the throw.
+void name_exit(Cause& cause) {
+    static constexpr std::string_view file = "failed to load '";
+    static constexpr std::string_view expression = "failed to evaluate expression '";
+    const std::string_view what = cause.what;
+    const bool is_file = what.starts_with(file) && what.find("Throw to key `quit' with args ") != std::string::npos;
+    // Guix cannot say what was thrown.
+    const bool is_expression =
+        what.starts_with(expression) && what.ends_with("':") && what.find("(exit") != std::string::npos;
+    if (!is_file && !is_expression) return;
+    const std::string name(is_file ? what.substr(file.size(), what.find("': ") - file.size()) : "");
+    cause.what = (is_file ? "'" + name + "'" : "the expression") + " ended Guix by calling exit";
+    cause.hint = "leave out the call of `exit`";
+}
+
 // Of UTF-8.
 bool is_inside_character(char c) noexcept {
     return (static_cast<unsigned char>(c) & 0xc0U) == 0x80;
@@ -246,6 +261,7 @@ Cause cause_of(std::string_view messages, const Names& names) {
         replace_all(cause.hint, given, name);
     }
     shorten(cause.what);
+    name_exit(cause);
     if (cause.hint.empty()) {
         const auto location = location_in(cause.what);
         const bool is_in_input =

@@ -228,9 +228,9 @@ refuses_all() {    # rows on stdin
 senv --config limit.toml resolve -m loops.scm|senv: cannot resolve 'loops.scm': it took longer than the site allows
 srun --env-manifest=prints.scm echo it ran|prints.scm does not return a manifest
 srun --env-manifest=reads.scm cat <<<'it ran'|at the end of stdin
-srun --env-manifest=exits.scm echo it ran|senv: cannot resolve '/home/alice/exits.scm': failed to load
+srun --env-manifest=exits.scm echo it ran|senv: cannot resolve '/home/alice/exits.scm': '/home/alice/exits.scm' ended Guix by calling exit
 sbatch --env-manifest=primitive.scm --wrap 'echo it ran'|Guix ended early, as if all were well, and built nothing
-srun --env-manifest=fails.scm echo it ran|senv: cannot resolve '/home/alice/fails.scm': failed to load
+srun --env-manifest=fails.scm echo it ran|senv: cannot resolve '/home/alice/fails.scm': '/home/alice/fails.scm' ended Guix by calling exit
 srun --env-manifest=raises.scm echo it ran|what the manifest
 srun --env-manifest=throws.scm echo it ran|something
 srun --env-manifest=returns.scm echo it ran|returns.scm does not return a manifest

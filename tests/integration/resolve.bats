@@ -118,6 +118,14 @@ END
     [[ $status -eq 0 && $output == "$PROFILE" ]]
 }
 
+@test "a channel file that ends guix early" {
+    echo '(primitive-exit 0)' >c.scm
+    guix '[[ $1 != time-machine ]] || exit 0'
+    resolve -m m.scm -C c.scm
+    [[ $status -eq 1 && $stderr == "senv: cannot resolve 'm.scm' with 'c.scm': Guix ended early, as if all were well, and built nothing
+senv: hint: a call of "*" in a channel file does that" ]]
+}
+
 @test "a guix that prints without end is no danger, one that hangs is stopped" {
     guix '[[ $1 != build ]] || head -c 30000000 /dev/zero | tr "\0" "x"'
     resolve -m m.scm
