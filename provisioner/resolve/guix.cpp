@@ -47,12 +47,12 @@ std::string identity_of_file(const std::string& real) {
            std::to_string(info.st_mtim.tv_nsec);
 }
 
-std::string ending(int status) {
-    if (WIFSIGNALED(status)) {
-        const char* name = ::sigdescr_np(WTERMSIG(status));
-        return "it was killed (" + std::string(name != nullptr ? name : "unknown signal") + ")";
-    }
-    return "it exited with status " + std::to_string(WEXITSTATUS(status));
+// What killed it, in words; nothing when it exited. A shell or a program in front of Guix exits with 128 and the signal.
+std::optional<std::string> killer(int status) {
+    const char* name = ::sigdescr_np(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128);
+    if (name != nullptr) return name;
+    if (WIFSIGNALED(status)) return "unknown signal";
+    return std::nullopt;
 }
 
 }  // namespace
@@ -174,7 +174,9 @@ namespace {
 
 Error refusal(const Finished& finished, const std::vector<std::pair<std::string, std::string>>& names,
               const std::string& doing) {
-    if (WIFSIGNALED(finished.status)) return {Kind::io, doing + ": Guix did not finish: " + ending(finished.status)};
+    if (const auto signal = killer(finished.status)) {
+        return {Kind::io, doing + ": Guix did not finish: it was killed (" + *signal + ")"};
+    }
     Cause cause = cause_of(finished.messages, names);
     Error error(Kind::missing, doing + ": " + cause.what);
     return cause.hint.empty() ? error : std::move(error).hint(std::move(cause.hint));

@@ -106,6 +106,9 @@ calls() { wc -l <"$CALLS"; }
         [[ $status -eq 1 && $stderr == "senv: cannot resolve 'm.scm': $wanted"* ]] || { echo "$script: $stderr"; return 1; }
     done <<'END'
 kill -SEGV $$	Guix did not finish: it was killed (Segmentation fault)
+sh -c 'kill -KILL $$' || exit $?	Guix did not finish: it was killed (Killed)
+kill -TERM $$	Guix did not finish: it was killed (Terminated)
+exit 255	Guix failed and did not say why
 exit 1	Guix failed and did not say why
 [[ $1 != repl ]] || { echo rubbish; exit; }	it is not JSON
 [[ $1 != repl ]] || { echo '{"version": 1}'; exit; }	the description of the profile: 'version' has the wrong type
