@@ -173,11 +173,11 @@ Result<Finished> GuixSession::ask(std::vector<std::string> words, bool stdout_is
 namespace {
 
 Error refusal(const Finished& finished, const std::vector<std::pair<std::string, std::string>>& names,
-              const std::string& doing) {
+              const std::string& doing, const std::string& by_hand = "guix shell") {
     if (const auto signal = killer(finished.status)) {
         return {Kind::io, doing + ": Guix did not finish: it was killed (" + *signal + ")"};
     }
-    Cause cause = cause_of(finished.messages, names);
+    Cause cause = cause_of(finished.messages, names, by_hand);
     Error error(Kind::missing, doing + ": " + cause.what);
     return cause.hint.empty() ? error : std::move(error).hint(std::move(cause.hint));
 }
@@ -224,8 +224,12 @@ std::vector<std::string> GuixSession::available(const Inputs& inputs, const std:
 Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, const std::string& file,
                                                   const std::string& doing) {
     const Finished finished = SENV_TRY(ask({"time-machine", "-C", file}, true, doing));
-    if (!finished.succeeded())
-        return refusal(finished, {{file, channels.name}, {channels.absolute, channels.name}}, doing);
+    if (!finished.succeeded()) {
+        // The channels of a lock have a name, but are in no file.
+        const std::string shown = channels.absolute.starts_with('/') ? channels.name : "FILE";
+        return refusal(finished, {{file, channels.name}, {channels.absolute, channels.name}}, doing,
+                       "guix time-machine -C " + shown + " -- describe");
+    }
     // A channel file is a program and may print, too: the last line is Guix's.
     std::string_view output = finished.result;
     while (output.ends_with('\n')) output.remove_suffix(1);

@@ -218,7 +218,7 @@ std::string without_decoration(std::string_view line) {
     return text;
 }
 
-Cause cause_of(std::string_view messages, const Names& names) {
+Cause cause_of(std::string_view messages, const Names& names, const std::string& by_hand) {
     const std::vector<std::string> lines = lines_of(messages);
     Cause cause;
     for (std::size_t i = 0; i < lines.size() && cause.what.empty(); ++i) {
@@ -267,7 +267,7 @@ Cause cause_of(std::string_view messages, const Names& names) {
         const bool is_in_input =
             location && std::ranges::any_of(names, [&](const auto& name) { return location->file == name.second; });
         cause.hint = is_in_input ? "correct the file at that line and column"
-                                 : "try the same with `guix shell`, to see all that Guix says";
+                                 : "try the same with `" + by_hand + "`, to see all that Guix says";
     }
     cause.what = printable(cause.what, max_cause);
     cause.hint = printable(cause.hint, max_cause);

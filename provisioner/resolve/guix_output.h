@@ -25,7 +25,9 @@ struct Cause {
 };
 
 /// `names`: file names that Guix was given, and what the user calls them; nothing for a file that is none of his.
-Cause cause_of(std::string_view messages, const std::vector<std::pair<std::string, std::string>>& names);
+/// `by_hand`: with which command he can see all that Guix says.
+Cause cause_of(std::string_view messages, const std::vector<std::pair<std::string, std::string>>& names,
+               const std::string& by_hand = "guix shell");
 
 /// "FILE:LINE:COLUMN: …" at the beginning of `what`, for a FILE called `name`: "\n  LINE'S TEXT\n     ^". Else nothing.
 std::string excerpt(std::string_view what, std::string_view name, std::string_view text);

@@ -121,6 +121,14 @@ END
     [[ $status -eq 0 && $output == "$PROFILE" ]]
 }
 
+@test "a channel file that guix does not like" {
+    echo '(list)' >c.scm
+    guix '[[ $1 != time-machine ]] || { echo "guix time-machine: error: oops" >&2; exit 1; }'
+    resolve -m m.scm -C c.scm
+    [[ $status -eq 1 && $stderr == "senv: cannot resolve 'm.scm' with 'c.scm': oops
+senv: hint: try the same with \`guix time-machine -C c.scm -- describe\`, to see all that Guix says" ]]
+}
+
 @test "a channel file that ends guix early" {
     echo '(primitive-exit 0)' >c.scm
     guix '[[ $1 != time-machine ]] || exit 0'

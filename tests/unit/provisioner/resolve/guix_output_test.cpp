@@ -29,6 +29,11 @@ TEST(GuixMessages, WithoutAnErrorTheLastLineIsTheCause) {
     EXPECT_EQ(cause_of("guix build: error: a:", {}).what, "a:");
 }
 
+TEST(GuixMessages, AreToBeSeenWithTheCommandThatReadsTheFile) {
+    EXPECT_EQ(cause_of("guix time-machine: error: x\n", {}, "guix time-machine -C c.scm -- describe").hint,
+              "try the same with `guix time-machine -C c.scm -- describe`, to see all that Guix says");
+}
+
 TEST(GuixMessages, FilesOfOursAreNotNamed) {
     EXPECT_EQ(cause_of("guix build: error: failed to load '/w/p.scm': x.scm:2:3: oops\n", {{"/w/p.scm", ""}}).what,
               "x.scm:2:3: oops");
