@@ -100,11 +100,18 @@ Result<std::vector<std::string>> words_of(const Request& request) {
     return words;
 }
 
+Result<std::string> absolute(const std::string& name) {
+    std::error_code error;
+    const std::string path = std::filesystem::absolute(name, error).string();
+    if (error) return Error::sys(error.value(), "cannot find the current folder");
+    return path;
+}
+
 Result<std::string> checked_folder(const std::string& name) {
     std::error_code error;
-    const bool is_folder = std::filesystem::is_directory(name, error);
-    if (is_folder) return std::filesystem::absolute(name).string();
     const std::string doing = "cannot use modules in '" + printable(name) + "'";
+    const bool is_folder = std::filesystem::is_directory(name, error);
+    if (is_folder) return absolute(name).in(doing);
     if (error) return Error::sys(error.value(), doing);
     return Error(Kind::missing, doing + ": it is no folder");
 }
@@ -208,14 +215,16 @@ Result<SourceFile> read_source(const std::string& name, std::string_view what, s
         const auto at = cause.rfind("': ");
         Error error(text.error().kind(), doing + ": " + (at == std::string::npos ? cause : cause.substr(at + 3)));
         if (error.kind() == Kind::missing) {
+            std::error_code gone;
+            const std::string here = std::filesystem::current_path(gone).string();
             return std::move(error).hint("file names are relative to the current directory, " +
-                                         std::filesystem::current_path().string());
+                                         (gone ? "which is not there any more" : here));
         }
         return error;
     }
     SourceFile file;
     file.name = name;
-    file.absolute = std::filesystem::absolute(name).string();
+    file.absolute = SENV_TRY(absolute(name).in(doing));
     file.text = std::move(text).value();
     return file;
 }

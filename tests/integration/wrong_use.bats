@@ -357,3 +357,18 @@ END
     refused 2 "diff good.lock twice.lock" "cannot use the lock 'twice.lock': the lock: the closure holds '"
     refused 1 "export version.lock out" "cannot use the lock 'version.lock': its version is 2"
 }
+
+@test "a current folder that is gone" {
+    mkdir gone
+    cd gone
+    rmdir ../gone
+    local senv=$build/provisioner/cli/senv
+    run -1 "$senv" resolve -m x.scm
+    [[ $output == "senv: cannot read manifest 'x.scm': No such file or directory
+senv: hint: file names are relative to the current directory, which is not there any more" ]]
+    run -1 "$senv" resolve -m ../m.scm
+    [[ $output == "senv: cannot read manifest '../m.scm': cannot find the current folder: No such file or directory"* ]]
+    run -1 "$senv" resolve -L . --packages a
+    [[ $output == "senv: cannot use modules in '.': cannot find the current folder: No such file or directory"* ]]
+    cd "$root"
+}
