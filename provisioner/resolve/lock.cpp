@@ -259,8 +259,11 @@ std::vector<std::string> differences(const Lock& recorded, const Lock& made) {
             if (old->nar_hash != now->nar_hash) {
                 lines.push_back(now->path.absolute() + " is " + now->nar_hash.prefixed() + ", the lock has " +
                                 old->nar_hash.prefixed());
-            } else if (old->nar_size != now->nar_size || old->references != now->references) {
-                lines.push_back(now->path.absolute() + " has another size or other references than in the lock");
+            } else if (old->nar_size != now->nar_size) {
+                lines.push_back(now->path.absolute() + " has " + std::to_string(now->nar_size) +
+                                " bytes, the lock has " + std::to_string(old->nar_size));
+            } else if (old->references != now->references) {
+                lines.push_back(now->path.absolute() + " has other references than in the lock");
             }
             ++old;
             ++now;

@@ -239,7 +239,11 @@ Result<Resolved> rebuild(const Request& request, const Config& config, const Env
         lines.resize(max_differences);
         lines.push_back("and " + std::to_string(more) + " more");
     }
-    return Error(Kind::corrupt, doing + ": Guix makes another environment of it\n  " + join(lines, "\n  "))
+    const std::string differing = "\n  " + join(lines, "\n  ");
+    if (made.profile == given.lock.profile) {
+        return Error(Kind::corrupt, doing + ": Guix makes the same profile of it, but not the same items" + differing);
+    }
+    return Error(Kind::corrupt, doing + ": Guix makes another environment of it" + differing)
         .hint("compare them with `senv diff " + name + " " + made.profile.absolute() + "`");
 }
 

@@ -213,6 +213,25 @@ END
     mkdir -p "$HOME/.cache/senv"    # for teardown
 }
 
+@test "--rebuild says what differs, and names senv diff where that shows it" {
+    local item
+    senv lock -m m.scm -o m.lock
+    resolve --lock m.lock --rebuild
+    [[ $status -eq 0 && $output == "$PROFILE" && -z $stderr ]]
+    item=$(jq -r '.closure[0].path' m.lock)
+    jq '.closure[0].size = 1' m.lock >size.lock
+    resolve --lock size.lock --rebuild
+    [[ $status -eq 1 && -z $output ]]
+    [[ $stderr == "senv: cannot rebuild 'size.lock': Guix makes the same profile of it, but not the same items
+  $item has $(jq '.closure[0].size' m.lock) bytes, the lock has 1" ]]
+    sed "s/${PROFILE##*/}/88888888888888888888888888888888-profile/" m.lock | jq '.closure |= sort_by(.path)' >profile.lock
+    resolve --lock profile.lock --rebuild
+    [[ $status -eq 1 && $stderr == "senv: cannot rebuild 'profile.lock': Guix makes another environment of it
+  the profile is $PROFILE, the lock has /gnu/store/88888888888888888888888888888888-profile
+"*"
+senv: hint: compare them with \`senv diff profile.lock $PROFILE\`" ]]
+}
+
 @test "a lock that is none" {
     local file wanted
     senv lock -m m.scm -o m.lock
