@@ -104,6 +104,16 @@ std::vector<std::string> lines_of(std::string_view messages) {
     return lines;
 }
 
+// As our hints are: without a capital letter, unless it is a name's, and without a full stop.
+std::string as_ours(std::string hint) {
+    const auto is_capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+    if (hint.size() > 1 && is_capital(hint[0]) && !is_capital(hint[1]) && !hint.starts_with("Guix")) {
+        hint[0] = static_cast<char>(hint[0] - 'A' + 'a');
+    }
+    if (hint.ends_with('.') && !hint.ends_with("..")) hint.pop_back();
+    return hint;
+}
+
 // The lines from a "hint:" up to an empty line, as one.
 std::string hint_in(const std::vector<std::string>& lines) {
     for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -113,7 +123,7 @@ std::string hint_in(const std::vector<std::string>& lines) {
             hint += ' ';
             hint += trimmed(lines[i]);
         }
-        return hint;
+        return as_ours(std::move(hint));
     }
     return {};
 }

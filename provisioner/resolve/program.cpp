@@ -37,8 +37,8 @@ constexpr std::string_view with_transformations = R"scm(
       (refuse "this Guix has no transformation '~a'~a; it has ~a~a" name
               (if (string=? name "amd-gpu") ", which exists since 2026-01-25, after 1.5.0" "")
               (string-join names ", ")
-              (cond ((string=? name "amd-gpu") "\nhint: Use channels of that day or later.")
-                    ((string-closest name names) => (cut format #f "~%hint: Did you mean `~a'?" <>))
+              (cond ((string=? name "amd-gpu") "\nhint: use channels of that day or later")
+                    ((string-closest name names) => (cut format #f "~%hint: did you mean `~a'?" <>))
                     (else ""))))))
 (define transform
   (guarded
@@ -82,7 +82,7 @@ constexpr std::string_view procedures = R"scm(
     ((? package? package) (list (entry package)))
     (((? package? package) (? string? output)) (list (entry package output)))
     ((values ...) (append-map (lambda (value) (packages-in what value)) values))
-    ((? manifest?) (refuse "~a is a manifest, want a package or a list of packages~%hint: Name it as a manifest." what))
+    ((? manifest?) (refuse "~a is a manifest, want a package or a list of packages~%hint: name it as a manifest" what))
     (_ (refuse "~a is no package and no list of packages" what))))
 (define (file-in file)
   (packages-in file (load* file (make-user-module '()))))

@@ -264,13 +264,13 @@ END
         error "$wanted" || { echo "$options"; return 1; }
     done <<'END'
 --transform with-imput=a=b|: this Guix has no transformation 'with-imput'; it has with-source, with-input, with-graft, with-branch
---transform with-imput=a=b|senv: hint: Did you mean `with-input'?
+--transform with-imput=a=b|senv: hint: did you mean `with-input'?
 --transform help-transform|: this Guix has no transformation 'help-transform'; it has
 --transform with-input=a|: invalid replacement specification: "a"
 --transform with-input=senv-bash=no-such|: no-such: unknown package
 --transform with-input|: invalid argument: Missing required argument after `--with-input'
 --amd-gpu gfx90a,gfx942|: this Guix has no transformation 'amd-gpu', which exists since 2026-01-25, after 1.5.0; it has
---amd-gpu gfx90a|senv: hint: Use channels of that day or later.
+--amd-gpu gfx90a|senv: hint: use channels of that day or later
 --transform with-latest=senv-hello -L /none|senv: cannot use modules in '/none'
 END
     resolve --packages gsl --tune no-such-cpu
@@ -535,7 +535,7 @@ own_version() { sed "s/(version \"1\")/(version \"$1\")/" "$BATS_TEST_DIRNAME/ow
     error "senv: cannot resolve '$manifests/bad-scheme.scm' with '$channels_1': $manifests/bad-scheme.scm:" "missing closing parenthesis"
     printf '(specifications->manifest\n (liste "senv-hello"))\n' | file m.scm
     resolve -m m.scm -C $channels_1
-    error "m.scm:2:2: liste: unbound variable" '   (liste "senv-hello"))' '    ^' "senv: hint: Did you forget"
+    error "m.scm:2:2: liste: unbound variable" '   (liste "senv-hello"))' '    ^' "senv: hint: did you forget"
     echo '42' | file m.scm
     resolve -m m.scm -C $channels_1
     error "m.scm does not return a manifest"
@@ -557,7 +557,7 @@ own_version() { sed "s/(version \"1\")/(version \"$1\")/" "$BATS_TEST_DIRNAME/ow
 -f manifest.scm|: manifest.scm is a manifest, want a package or a list of packages
 -f open.scm|: open.scm:2:11: missing closing parenthesis
 -f unbound.scm|: first: unbound variable
--f unbound.scm|senv: hint: Did you forget `(use-modules (srfi srfi-1))'
+-f unbound.scm|senv: hint: did you forget `(use-modules (srfi srfi-1))'
 -e 42|senv: cannot resolve expression '42' with '/srv/channels/channels-1.scm': the expression is no package and no list
 -e '(list 42)'|: the expression is no package and no list of packages
 -e 'hello'|: failed to evaluate expression 'hello': Unbound variable: hello

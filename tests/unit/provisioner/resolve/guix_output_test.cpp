@@ -49,6 +49,16 @@ TEST(GuixMessages, LocaleAdviceIsNotTheHint) {
     EXPECT_EQ(cause.hint.find("glibc-locales"), std::string::npos);
 }
 
+TEST(GuixMessages, HintsAreWrittenLikeOurs) {
+    const auto hint = [](const std::string& text) {
+        return cause_of("guix build: error: x\nhint: " + text + "\n", {}).hint;
+    };
+    EXPECT_EQ(hint("Try another name."), "try another name");
+    EXPECT_EQ(hint("GUIX_X names it ..."), "GUIX_X names it ...");
+    EXPECT_EQ(hint("Guix has one."), "Guix has one");
+    EXPECT_EQ(hint("`a' is there?"), "`a' is there?");
+}
+
 TEST(Excerpt, ShowsTheLineWithACaret) {
     EXPECT_EQ(excerpt("m.scm:2:3: oops", "m.scm", "a\n (b c)\n"), "\n   (b c)\n     ^");
     EXPECT_EQ(excerpt("m.scm:9:3: oops", "m.scm", "a\n (b c)\n"), "");
