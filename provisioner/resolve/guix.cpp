@@ -80,9 +80,8 @@ Result<Guix> Guix::find(const Config& config, const Environment& environment) {
     if (program.empty()) {
         return Error(Kind::missing, "there is no command '" + printable(config.guix[0]) + "' here")
             .hint(
-                "load or install Guix on this host, or ask the administrator to set `guix` in /etc/senv/senv.toml; a "
-                "lock "
-                "or a profile needs no Guix");
+                "load or install Guix on this host, or ask the administrator to set `guix` in /etc/senv/senv.toml; "
+                "a lock or a profile needs no Guix");
     }
     guix.command[0] = program;
     if (guix.remote) {

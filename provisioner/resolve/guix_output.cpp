@@ -85,6 +85,16 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
+// Of an error in line `i`: what stands behind a line feed in the name of an unknown package, else nothing.
+std::string rest_of_name(const std::vector<std::string>& lines, std::size_t i) {
+    std::string rest;
+    while (++i < lines.size() && !guix_error(lines[i])) {
+        rest += "\n" + lines[i];
+        if (rest.ends_with(": unknown package")) return rest;
+    }
+    return {};
+}
+
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
     if (from.empty()) return;
     for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
@@ -218,10 +228,13 @@ std::string without_decoration(std::string_view line) {
             text += line[i];
             continue;
         }
-        // ESC [ parameters letter
-        if (i + 1 < line.size() && line[i + 1] == '[') {
-            i += 2;
-            while (i < line.size() && (is_digit(line[i]) || line[i] == ';' || line[i] == '?')) ++i;
+        // ESC [ parameters letter: colours (m), "erase the line" (K), the cursor (h, l). Others are somebody's text.
+        const auto end = line.find_first_not_of("0123456789;?", i + 2);
+        if (line.substr(i).starts_with("\x1b[") && end != std::string_view::npos &&
+            std::string_view("mKhl").find(line[end]) != std::string_view::npos) {
+            i = end;
+        } else {
+            text += line[i];
         }
     }
     if (const auto at = text.rfind(bar_end); at != std::string::npos) text.erase(0, at + bar_end.size());
@@ -233,7 +246,7 @@ Cause cause_of(std::string_view messages, const Names& names, const std::string&
     Cause cause;
     for (std::size_t i = 0; i < lines.size() && cause.what.empty(); ++i) {
         if (const auto text = guix_error(lines[i])) {
-            cause.what = trimmed(*text);
+            cause.what = std::string(trimmed(*text)) + rest_of_name(lines, i);
         } else if (is_about(lines[i], names)) {
             cause.what = trimmed(lines[i]);
         }

@@ -41,6 +41,8 @@ TEST(GuixMessages, FilesOfOursAreNotNamed) {
 
 TEST(GuixMessages, AreFitForATerminal) {
     EXPECT_EQ(cause_of("guix build: error: \x1b[1;31mred\x1b[0m\x07 end\n", {}).what, "red\\x07 end");
+    EXPECT_EQ(cause_of("guix build: error: \x1b[\x1b[?25l\x1b[K a\x1b[2J\x1bm\x1b[2\n", {}).what,
+              "\\x1b[ a\\x1b[2J\\x1bm\\x1b[2");
     EXPECT_LT(cause_of("guix build: error: " + std::string(100'000, 'a'), {}).what.size(), 1000U);
 }
 

@@ -69,7 +69,7 @@ TEST(Progress, ListsAtOnceWhatIsBuilt) {
         return testing::internal::GetCapturedStderr();
     };
     EXPECT_EQ(seen(Progress::Mode::silent), "");
-    EXPECT_EQ(seen(Progress::Mode::verbose), line + "\n");
+    EXPECT_EQ(seen(Progress::Mode::verbose), line + "\\x1b\n");
     EXPECT_EQ(seen(Progress::Mode::lines), line + "\\x1b\n");
     EXPECT_EQ(seen(Progress::Mode::terminal),
               "\r\x1b[Ksenv: x … 2 s\r\x1b[K" + line + "\\x1b\n\r\x1b[Ksenv: x … 3 s\r\x1b[K");
