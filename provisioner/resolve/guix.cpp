@@ -268,6 +268,11 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
                 if (!shown.empty()) return Error(error.kind(), error.what() + shown).hint(error.hint());
             }
         }
+        // Of several, Guix does not say which one.
+        if (inputs.expressions.size() == 1) {
+            const std::string shown = excerpt(what, expression_name, inputs.expressions[0]);
+            return Error(error.kind(), error.what() + shown).hint(error.hint());
+        }
         return error;
     }
     std::array<char, 4096> buffer{};

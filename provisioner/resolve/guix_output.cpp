@@ -182,6 +182,28 @@ void shorten(std::string& what) {
     }
 }
 
+// "failed to read expression "(a": (read-error #f "#<unknown port>:1:3: TEXT ~A" (ARGUMENT) #f)", written as if the expression
+// were a file.
+void name_read_error(std::string& what) {
+    static constexpr std::string_view mark = "\": (read-error #f \"#<unknown port>:";
+    const auto found = what.rfind(mark);
+    if (!what.starts_with("failed to read expression \"") || found == std::string::npos) return;
+    std::string text;
+    std::size_t at = found + mark.size();
+    for (; at < what.size() && what[at] != '"'; ++at) {
+        if (what[at] == '\\' && at + 1 < what.size()) ++at;
+        text += what[at];
+    }
+    std::string_view argument = std::string_view(what).substr(std::min(at + 3, what.size()));  // behind `" (`
+    if (argument.ends_with(") #f)")) argument.remove_suffix(5);
+    if (argument.starts_with("#\\")) argument.remove_prefix(2);
+    for (const std::string_view place : {"~A", "~S"}) {
+        if (const auto here = text.find(place); here != std::string::npos) text.replace(here, place.size(), argument);
+    }
+    what =
+        "read error while loading '" + std::string(expression_name) + "': " + std::string(expression_name) + ":" + text;
+}
+
 // `exit` throws, and what loads the file or evaluates the expression complains about the throw.
 void name_exit(Cause& cause) {
     static constexpr std::string_view file = "failed to load '";
@@ -283,14 +305,20 @@ Cause cause_of(std::string_view messages, const Names& names, const std::string&
         replace_all(cause.what, given, name);
         replace_all(cause.hint, given, name);
     }
+    name_read_error(cause.what);
     shorten(cause.what);
     name_exit(cause);
     if (cause.hint.empty()) {
         const auto location = location_in(cause.what);
         const bool is_in_input =
             location && std::ranges::any_of(names, [&](const auto& name) { return location->file == name.second; });
-        cause.hint = is_in_input ? "correct the file at that line and column"
-                                 : "try the same with `" + by_hand + "`, to see all that Guix says";
+        if (is_in_input) {
+            cause.hint = "correct the file at that line and column";
+        } else if (location && location->file == expression_name) {
+            cause.hint = "correct the expression at that line and column";
+        } else {
+            cause.hint = "try the same with `" + by_hand + "`, to see all that Guix says";
+        }
     }
     cause.what = printable(cause.what, max_cause);
     cause.hint = printable(cause.hint, max_cause);

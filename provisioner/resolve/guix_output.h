@@ -29,6 +29,9 @@ struct Cause {
 Cause cause_of(std::string_view messages, const std::vector<std::pair<std::string, std::string>>& names,
                const std::string& by_hand = "guix shell");
 
+/// In place of a file's, in a cause that the reader found in an expression.
+constexpr std::string_view expression_name = "expression";
+
 /// "FILE:LINE:COLUMN: …" at the beginning of `what`, for a FILE called `name`: "\n  LINE'S TEXT\n     ^". Else nothing.
 std::string excerpt(std::string_view what, std::string_view name, std::string_view text);
 

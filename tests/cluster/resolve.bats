@@ -562,7 +562,7 @@ own_version() { sed "s/(version \"1\")/(version \"$1\")/" "$BATS_TEST_DIRNAME/ow
 -e '(list 42)'|: the expression is no package and no list of packages
 -e 'hello'|: failed to evaluate expression 'hello': Unbound variable: hello
 -e 'hello'|senv: hint: name the module too, as in (@ (gnu packages base) hello)
--e '('|: failed to read expression
+-e '('|: expression:1:0: unexpected end of input while searching for: )
 -D no-such-package|senv: cannot resolve the inputs of 'no-such-package'
 -D no-such-package|: no-such-package: unknown package
 -L none --packages senv-hello|senv: cannot use modules in 'none': No such file or directory
