@@ -146,7 +146,7 @@ Result<bool> try_lock(int fd, off_t start, off_t length) {
 Result<void> replace_file(const std::string& path, std::string_view text, mode_t mode) {
     std::string beside = path + ".XXXXXX";
     const Fd fd(::mkostemp(beside.data(), O_CLOEXEC));
-    if (!fd) return Error::sys(errno, "cannot create '" + beside + "'");
+    if (!fd) return Error::sys(errno, "cannot create '" + path + "'");
     Result<void> done = write_all(fd.get(), text);
     if (done && ::fchmod(fd.get(), mode) != 0) done = Error::sys(errno, "cannot set the mode of '" + beside + "'");
     if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = Error::sys(errno, "cannot rename '" + beside + "'");
