@@ -308,11 +308,18 @@ private:
     using Found = std::map<std::uint64_t, Client>::iterator;
 
     void drop(Found client) {
-        if (client->second.profile) metrics_.answered(RequestEnd::gone);
+        const auto profile = client->second.profile;
+        if (profile) metrics_.answered(RequestEnd::gone);
         stop_waiting(client->second);
+        if (profile && !waiting_.contains(*profile) && !is_prefetched(*profile)) actions_->abandon(*profile);
         --connections_of(client->second.uid);
         clients_.erase(client);  // closing takes it out of epoll
         metrics_.connections(clients_.size());
+    }
+
+    bool is_prefetched(const StorePath& profile) const {
+        const auto found = prefetches_.lower_bound({profile, 0});
+        return found != prefetches_.end() && found->first == profile;
     }
 
     void count_out(std::uint32_t uid) {

@@ -29,6 +29,7 @@ Result<Fd> listen_at(const std::string& path);
 struct ClientActions {
     /// Without `lease_for`, the client has a lease or wants none.
     std::function<void(const StorePath&, const Requester&, const std::optional<LeaseFor>& lease_for)> provision;
+    std::function<void(const StorePath&)> abandon;  // the last client that waited is gone, and nobody prefetches it
     std::function<void(std::uint64_t client)> status;
     std::function<void(std::uint64_t client, bool dry_run)> collect;
     std::function<void(std::uint64_t client, const StorePath&, bool pinned)> pin;

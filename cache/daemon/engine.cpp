@@ -39,8 +39,9 @@ constexpr seconds vain_period{5};   // between two tries to make room, when all 
 constexpr seconds idle_period{30};  // between two looks at what else there is to do
 constexpr seconds figures_period{15};
 constexpr seconds checkpoint_period{600};
-constexpr seconds retry_within{2};  // after that an origin that cannot be reached is not tried again for the item
-constexpr seconds nar_slack{5};     // a closure's limit ends its nars before their own does
+constexpr seconds retry_within{2};      // after that an origin that cannot be reached is not tried again for the item
+constexpr seconds abandoned_limit{15};  // a fetch that nobody waits for goes on for so long, should somebody come
+constexpr seconds nar_slack{5};         // a closure's limit ends its nars before their own does
 // Narinfos asked for at the same time: what a source does at once, twice. No more wait for their signatures to be checked.
 constexpr std::size_t most_asks = 128;
 // Of one closure, far above what environments have: who signs for one cannot take all memory.
@@ -57,6 +58,9 @@ struct Provision {
     StorePath profile;
     Requester requester;
     std::optional<LeaseFor> lease_for;
+};
+struct Abandon {
+    StorePath profile;
 };
 struct AskStatus {
     std::uint64_t client;
@@ -102,8 +106,8 @@ struct Synced {
     Result<void> result;
 };
 struct Removed {};
-using Message = std::variant<Provision, AskStatus, AskCollect, AskList, AskPin, AskVerify, Checked, NarinfoVetted,
-                             NarFetched, Planned, Synced, Removed>;
+using Message = std::variant<Provision, Abandon, AskStatus, AskCollect, AskList, AskPin, AskVerify, Checked,
+                             NarinfoVetted, NarFetched, Planned, Synced, Removed>;
 
 struct SyncJob {
     std::vector<StorePath> paths;
@@ -159,8 +163,9 @@ struct Fetch {
     Requester requester;
     Deadline begun;
     Deadline deadline;
-    std::set<StorePath> seen;  // everything the profile reaches, as far as known
-    std::set<StorePath> open;  // of these, what is on its way
+    std::optional<Deadline> abandoned;  // nobody has waited since then
+    std::set<StorePath> seen;           // everything the profile reaches, as far as known
+    std::set<StorePath> open;           // of these, what is on its way
     std::size_t unsettled = 0;
     bool waits_for_room = false;
     bool planning = false;
@@ -431,6 +436,7 @@ private:
             tell_progress();
             tell_verifying(now);
             end_overdue(now);
+            end_abandoned(now);
         }
         if (!syncing_ && now >= last_sync_ + sync_period &&
             (!not_durable_.empty() || now >= last_sync_ + checkpoint_period)) {
@@ -496,10 +502,17 @@ private:
         const auto [entry, fresh] =
             fetches_.try_emplace(profile, profile, message.requester, Clock::now(), Clock::now() + config_.fetch_limit);
         Fetch& fetch = entry->second;
+        fetch.abandoned.reset();
         if (is_sure) fetch.is_sure = true;
         if (fetch.is_repair) extend_repair(fetch, message.requester);
         if (fresh) expand(fetch, {profile});
         if (!fetch.open.empty()) events_.pending(profile);
+        return {};
+    }
+
+    Result<void> take(const Abandon& message) {
+        const auto fetch = fetches_.find(message.profile);
+        if (fetch != fetches_.end() && !fetch->second.is_repair) fetch->second.abandoned = Clock::now();
         return {};
     }
 
@@ -660,6 +673,18 @@ private:
             fail(profile, Error(Kind::busy, text)
                               .hint("ask the administrator about the server, or for a longer "
                                     "fetch_limit"));
+        }
+    }
+
+    void end_abandoned(Deadline now) {
+        std::vector<StorePath> abandoned;
+        for (const auto& [profile, fetch] : fetches_) {
+            if (fetch.abandoned && now >= *fetch.abandoned + abandoned_limit) abandoned.push_back(profile);
+        }
+        for (const auto& profile : abandoned) {
+            const auto fetch = give_up(profile);
+            log(Level::info, "abandoned",
+                {{"profile", profile.absolute()}, {"job", fetch->requester.job}, {"step", fetch->requester.step}});
         }
     }
 
@@ -1669,6 +1694,9 @@ Engine::~Engine() = default;
 
 void Engine::provision(const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
     thread_->push(Provision{profile, requester, lease_for});
+}
+void Engine::abandon(const StorePath& profile) {
+    thread_->push(Abandon{profile});
 }
 void Engine::status(std::uint64_t client) {
     thread_->push(AskStatus{client});

@@ -18,6 +18,7 @@
 //   an environment
 //     info    complete         profile job step items bytes fetched_items fetched_bytes ms
 //     error   failed           profile job step + error
+//     info    abandoned        profile job step                  nobody had waited for it for some seconds
 //   an item, a server
 //     info    fetched          item job step bytes origin ms
 //     warning nar-refused      item job step origin + error      another server is asked

@@ -234,6 +234,7 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
             {[&](const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
                  engine.provision(profile, requester, lease_for);
              },
+             [&](const StorePath& profile) { engine.abandon(profile); },
              [&](std::uint64_t client) { engine.status(client); },
              [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
              [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <future>
@@ -73,6 +74,34 @@ TEST_F(ClientsTest, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
     const auto reply = early.receive(Clock::now() + seconds(30));
     ASSERT_THAT(reply, IsOk());
     EXPECT_EQ(reply->type, wire::Type::text);
+}
+
+TEST_F(ClientsTest, TellWhenTheLastOneThatWaitedIsGone) {
+    std::promise<StorePath> abandoned;
+    auto told = abandoned.get_future();
+    std::atomic<int> asked{0};
+    actions_.provision = [&](const StorePath&, const Requester&, const std::optional<LeaseFor>&) { ++asked; };
+    actions_.abandon = [&](const StorePath& profile) { abandoned.set_value(profile); };
+    const std::jthread thread([&] { EXPECT_THAT(clients_->run(actions_), IsOk()); });
+    const Ending ending;
+    const auto ask = [&](const StorePath& profile, bool later) {
+        auto connection = open();
+        const auto request = later ? wire::Prefetch{profile.absolute(), ::getuid(), 12}.encode()
+                                   : wire::Provision{profile.absolute(), ::getuid(), 12}.encode();
+        EXPECT_THAT(connection.send(request, Clock::now() + seconds(30)), IsOk());
+        return connection;
+    };
+    const StorePath prefetched = test::path_of("prefetched");
+    const StorePath wanted = test::path_of("wanted");
+    ask(prefetched, true);
+    {
+        const auto stays = ask(wanted, false);
+        const auto also = ask(prefetched, false);
+        { const auto goes = ask(wanted, false); }
+        while (asked < 4) std::this_thread::sleep_for(milliseconds(1));
+        EXPECT_EQ(told.wait_for(milliseconds(200)), std::future_status::timeout);
+    }
+    EXPECT_EQ(told.get(), wanted);
 }
 
 TEST_F(ClientsTest, TellWhatAJobHolds) {

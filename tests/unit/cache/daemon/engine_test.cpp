@@ -939,6 +939,32 @@ TEST_F(EngineTest, StatusSaysWhatIsFetchedFromWhereAndForWhom) {
     EXPECT_EQ(next().what, "complete");
 }
 
+TEST_F(EngineTest, WhatNobodyWaitsForAnyMoreIsGivenUpAfterAWhile) {
+    for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
+    servers.hold(lib.path());
+    const auto is_fetching = [&](const MadeItem& profile) {
+        engine->status(1);
+        const auto text = next().text;
+        const auto fetches = text.substr(text.find("\"fetches\""));
+        return fetches.find(profile.path().absolute()) != std::string::npos;
+    };
+    engine->provision(p.path(), {});
+    engine->abandon(p.path());
+    engine->provision(q.path(), {});
+    engine->abandon(q.path());
+    servers.await_transfer(lib.path());
+    EXPECT_TRUE(is_fetching(p));
+    EXPECT_TRUE(is_fetching(q));
+    engine->provision(q.path(), {});  // somebody comes
+    std::this_thread::sleep_for(seconds(17));
+    EXPECT_FALSE(is_fetching(p));
+    EXPECT_TRUE(is_fetching(q));
+    servers.release();
+    EXPECT_EQ(next().what, "complete");
+    engine->abandon(q.path());  // there is nothing left to give up
+    expect_complete(p);
+}
+
 TEST_F(EngineTest, VerifyFindsNothingWhereAllIsWhole) {
     for (const auto& item : {lib, tool, p}) servers.give(first, item);
     EXPECT_EQ(verify(), R"({"checked":0,"bytes":0,"damaged":[],"repaired":[],"not_repaired":[],"unreadable":[]})");
