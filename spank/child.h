@@ -1,8 +1,8 @@
 // child.h: runs another program and takes what it prints. Used by srun, sbatch and salloc to call `senv`.
 //
 // Effects  stdin of the child is /dev/null, its stderr is ours: the user reads its messages and progress. Signals are at
-//          their defaults in it, whatever Slurm's command does with them, so that Ctrl-C ends it; it dies with its parent. A signal that would end
-//          the parent and is blocked there ends the child.
+//          their defaults in it, whatever Slurm's command does with them, so that Ctrl-C ends it; it dies with its parent.
+//          A signal that would end the parent, but is blocked there, ends the child.
 // Errors   missing, io; busy when a signal ended it. An exit status other than 0 is no Error: the child said why.
 #pragma once
 

@@ -320,7 +320,7 @@ void NodeStep::start() {
 }
 
 void NodeStep::tell_unknown() {
-    if (!unknown_ || is_quiet_ || !siblings_ || !siblings_->first_to_speak()) return;
+    if (!unknown_ || !siblings_ || !siblings_->first_to_speak()) return;
     host_.note("senv: cannot tell what the job is in on " + host_.node_name() +
                ", so this step is in no environment: " + unknown_->what());
 }

@@ -317,6 +317,7 @@ void pass_loudness_on(Host& host) {
 void hide_from_nodes_without_plugin(Host& host) {
     for (const auto& hidden : hidden_variables) {
         const auto value = host.own_variable(hidden.name);
+        if (value == hidden.decoy) continue;
         if (value) host.set_own_variable(hidden.kept, *value);
         host.set_own_variable(hidden.name, hidden.decoy);
     }
@@ -493,7 +494,7 @@ Result<void> agree_with_first(const Host& host, const Given& given, std::optiona
 
 void mark_components(Host& host) {
     pass_loudness_on(host);
-    hide_from_nodes_without_plugin(host);
+    if (!host.own_variable(joining_variable)) hide_from_nodes_without_plugin(host);
     if (!is_there(host.command_line(), multi_prog_word)) host.set_own_variable(command_variable, "yes");
 }
 

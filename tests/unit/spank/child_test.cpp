@@ -62,7 +62,7 @@ TEST(RunToEnd, PassesOnWhatIsBlockedHere) {
         ::sigaddset(&blocked, signal);
         ::pthread_sigmask(SIG_BLOCK, &blocked, &before);
         ::kill(::getpid(), signal);
-        EXPECT_THAT(shell("sleep 60"), FailsWith(Kind::busy, "it was interrupted"));
+        EXPECT_THAT(shell("exec sleep 60"), FailsWith(Kind::busy, "it was interrupted"));
         int taken = 0;
         ::sigwait(&blocked, &taken);
         ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -532,8 +532,16 @@ TEST_F(Submit, MarksAllComponentsOfAStep) {
         EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/bin");
         EXPECT_EQ(host_.own[command_variable], "yes");
     }
+    host_.words = {"srun", "--multi-prog", "file"};
+    mark_command(host_);  // of the component that Slurm shows
+    EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/bin");
     host_.words = {"srun", "pingpong"};
     EXPECT_FALSE(has_components(host_));
+    // What it joins may be a plain job.
+    host_.own = {{"PATH", "/bin"}, {joining_variable, "use"}};
+    mark_components(host_);
+    EXPECT_EQ(host_.own["PATH"], "/bin");
+    EXPECT_EQ(host_.own[command_variable], "yes");
 }
 
 TEST_F(Submit, KnowsWhoMakesAJob) {
