@@ -206,6 +206,11 @@ Environment environment_from(const char* const* strings) {
     return environment;
 }
 
+std::string value_of(const Environment& environment, std::string_view name) {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+}
+
 Result<Manner> Manner::make(bool pure, std::string slurm_commands, const std::string& preserve) {
     Manner manner{pure, std::move(slurm_commands), std::nullopt};
     if (!preserve.empty()) manner.preserve = SENV_TRY(Pattern::compile(preserve));

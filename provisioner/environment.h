@@ -42,6 +42,8 @@ struct Change {
 
 /// From "NAME=VALUE" strings up to a null pointer, as in environ(7). Entries without '=' are skipped.
 Environment environment_from(const char* const* strings);
+/// Empty when it is not set.
+std::string value_of(const Environment& environment, std::string_view name);
 
 /// Which of the job's variables stay.
 struct Manner {

@@ -21,11 +21,6 @@ constexpr off_t full = off_t{1} << 20;
 constexpr std::size_t max_file = std::size_t{2} << 20U;
 constexpr std::chrono::seconds patience{2};
 
-std::string value_of(const Environment& environment, std::string_view name) {
-    const auto found = environment.find(name);
-    return found == environment.end() ? std::string() : found->second;
-}
-
 Result<bool> is_called(const std::string& path, const Fd& file) {
     struct stat named {};
     struct stat opened {};

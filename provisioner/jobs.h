@@ -28,6 +28,9 @@ struct SubmittedJob {
     Resolution resolution;
 };
 
+/// Seconds by which the clocks of the host that submits and of slurmctld may differ.
+inline constexpr std::int64_t clock_difference = 600;
+
 /// The number in Slurm's name of a job: of all of it (123), of tasks of an array (123_4, 123_[5-9%2]), of a component of a
 /// heterogeneous job (123+1). nullopt: not such a name.
 std::optional<std::uint32_t> job_number(std::string_view name);

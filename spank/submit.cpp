@@ -12,7 +12,6 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_answer = 8192;
-constexpr std::int64_t clock_difference = 600;  // seconds, of this host and slurmctld's
 
 // Slurm's own names of an option's value: in the environment of srun, sbatch and salloc and, with SLURM_SPANK_ in front,
 // of everything in the job.
@@ -383,13 +382,15 @@ std::optional<Resolution> remembered(const Host& host, const std::string& job) {
     return resolution;
 }
 
+/// What of the environment of the job that srun --jobid names counts, if it is known.
+Result<std::optional<Resolution>> join_in(const Host& host, const std::string& job, const std::string& passthrough) {
+    auto of_job = passthrough == "ignore" ? std::nullopt : remembered(host, job);
+    if (of_job && passthrough == "error") return step_may_not_inherit();
+    return of_job;
+}
+
 /// What of the inherited environment, if any, counts.
 Result<std::optional<Resolution>> inherit(const Host& host, const std::string& passthrough) {
-    if (const auto job = other_job(host)) {
-        auto of_job = passthrough == "ignore" ? std::nullopt : remembered(host, *job);
-        if (of_job && passthrough == "error") return step_may_not_inherit();
-        return of_job;
-    }
     const auto inherited = host.own_variable(resolution_variable);
     if (!inherited || passthrough == "ignore") return std::optional<Resolution>();
     const bool is_step = is_nested_step(host);
@@ -448,12 +449,14 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     Request request = SENV_TRY(choose(host, given));
     tell(host, request);
     let_the_weaker_give_way(host, request);
+    const std::string& passthrough = request[Option::passthrough].value;
+    const auto other = other_job(host);
     std::optional<Resolution> resolution;
     if (asks(request, Role::names) || asks(request, Role::details)) {
         resolution = SENV_TRY(resolve(host, settings, request));
         if (!resolution) return Outcome::refused;
     } else {
-        resolution = SENV_TRY(inherit(host, request[Option::passthrough].value));
+        resolution = SENV_TRY(other ? join_in(host, *other, passthrough) : inherit(host, passthrough));
     }
     if (!resolution) {
         if (asks(request, Role::entering)) {
@@ -464,8 +467,7 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
                 .hint("name one with --env-manifest, --env-packages, --env-lock or --env-profile");
         }
         forget_environment(host);
-        const auto& passthrough = request[Option::passthrough].value;
-        if (passthrough != "ignore" && other_job(host)) {
+        if (other && passthrough != "ignore") {
             host.set_own_variable(joining_variable, passthrough == "error" ? "error" : "use");
             return Outcome::joining;
         }

@@ -49,9 +49,9 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Ends in exactly one complete() or failed() for the profile, unless it is abandoned; several calls may share it. The leases of
-    /// `lease_for`'s user are weighed (user_leased): at once or, where it is not known yet what the environment takes, later,
-    /// it may be refused() instead; then the lease is void.
+    /// Ends in exactly one complete() or failed() for the profile, unless it is abandoned; several calls may share it. The
+    /// leases of `lease_for`'s user are weighed (user_leased): at once or, where it is not known yet what the environment
+    /// takes, later, it may be refused() instead; then the lease is void.
     void provision(const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for = {});
     /// Nobody waits for it any more, and nobody has asked for it for later: if that stays so, it is given up after a while.
     void abandon(const StorePath& profile);

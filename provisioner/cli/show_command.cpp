@@ -220,9 +220,7 @@ bool may_be_of(const std::string& cluster, const Environment& environment) {
 /// Whether it is an earlier job with the number of the one in Slurm, whose numbers began anew.
 bool is_earlier(const SubmittedJob& job, const Result<std::optional<InSlurm>>& in_slurm) {
     if (!in_slurm || !*in_slurm || !(*in_slurm)->submitted || (*in_slurm)->cluster != job.cluster) return false;
-    // Clocks differ.
-    constexpr std::int64_t tolerance = 600;
-    return job.time < utc_time(static_cast<std::int64_t>(*(*in_slurm)->submitted) - tolerance);
+    return job.time < utc_time(static_cast<std::int64_t>(*(*in_slurm)->submitted) - clock_difference);
 }
 
 /// Of the jobs with one number, that of one cluster.

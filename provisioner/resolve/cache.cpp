@@ -23,11 +23,6 @@ namespace fs = std::filesystem;
 constexpr std::chrono::hours work_folder_life(24);  // longer than any resolution may take
 constexpr std::size_t max_key_bytes = 8192;
 
-std::string value_of(const Environment& environment, std::string_view name) {
-    const auto found = environment.find(name);
-    return found == environment.end() ? std::string() : found->second;
-}
-
 std::optional<std::string> read_link(const std::string& path) {
     std::array<char, 4096> buffer{};
     const ssize_t n = ::readlink(path.c_str(), buffer.data(), buffer.size());

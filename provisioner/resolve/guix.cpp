@@ -23,11 +23,6 @@ constexpr const char* not_passed_on[] = {
     "GUILE_LOAD_COMPILED_PATH", "GUIX_ENVIRONMENT",     "GUIX_PROFILE",
 };
 
-std::string value_of(const Environment& environment, std::string_view name) {
-    const auto found = environment.find(name);
-    return found == environment.end() ? std::string() : found->second;
-}
-
 bool is_program(const std::string& path) {
     struct stat info {};
     return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) && ::access(path.c_str(), X_OK) == 0;

@@ -15,11 +15,6 @@ namespace {
 // Nobody tells us when a Guix on another host changes.
 constexpr std::chrono::hours remote_life(1);
 
-std::string value_of(const Environment& environment, std::string_view name) {
-    const auto found = environment.find(name);
-    return found == environment.end() ? std::string() : found->second;
-}
-
 std::string milliseconds(Clock::duration time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) + " ms";
 }

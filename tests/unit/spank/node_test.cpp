@@ -156,6 +156,14 @@ FakeSenvd::Serve warm() {
     };
 }
 
+/// Asked first what the job holds, then for that.
+FakeSenvd::Serve holds(const std::string& how) {
+    return [how, connections = 0](int client) mutable {
+        if (++connections > 1) return warm()(client);
+        say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=" + how + " from=default"));
+    };
+}
+
 TEST_F(Node, EntersAWarmProfile) {
     FakeSenvd senvd(settings_.socket, warm());
     EXPECT_TRUE(run());
@@ -243,14 +251,7 @@ TEST_F(Node, WithoutAResolutionLeavesAnEarlierProfile) {
 }
 
 TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
-    int connections = 0;
-    FakeSenvd senvd(settings_.socket, [&](int client) {
-        if (++connections == 1) {
-            say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=pure:KEPT from=default"));
-        } else {
-            warm()(client);
-        }
-    });
+    FakeSenvd senvd(settings_.socket, holds("pure:KEPT"));
     host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
     EXPECT_TRUE(run());
     EXPECT_THAT(host_.job["PATH"], testing::StartsWith(profile + "/bin:"));
@@ -266,14 +267,7 @@ TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
 }
 
 TEST_F(Node, AJoiningStepsCommandIsLookedFor) {
-    int connections = 0;
-    FakeSenvd senvd(settings_.socket, [&](int client) {
-        if (++connections == 1) {
-            say(client, wire::encode_text(profile + " lock=none channels=guix@abc enter=plain from=default"));
-        } else {
-            warm()(client);
-        }
-    });
+    FakeSenvd senvd(settings_.socket, holds("plain"));
     host_.job = {{joining_variable, "use"}, {command_variable, "yes"}, {"PATH", "/usr/bin"}};
     host_.command_is = "no-such-command";
     EXPECT_FALSE(run());
