@@ -239,8 +239,10 @@ std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& 
         const Entered now{variable.name, variable.separator};
         if (std::ranges::find(record.entered, now) == record.entered.end()) record.entered.push_back(now);
     }
-    entered[profile_variable] = plan.profile;
-    record.entered.push_back({profile_variable, ""});
+    for (const char* name : {profile_variable, inside_variable}) {
+        entered[name] = plan.profile;
+        record.entered.push_back({name, ""});
+    }
     entered[entered_variable] = write_record(record);
     return difference(job, entered);
 }

@@ -2,9 +2,11 @@
 //
 // Shape    Input is the job's environment and a plan; output is a list of changes to carry out in order. Variables with a
 //          separator get the plan's value in front of what the job has ("value" alone when unset; a variable that is set
-//          but empty leaves a trailing separator, as Guix does); those without are replaced. GUIX_ENVIRONMENT names the
-//          profile. Variables that make binaries load or find other people's libraries are removed, unless the plan sets
-//          them: host_library_variables. A job without PATH gets the profile's, then default_path behind it.
+//          but empty leaves a trailing separator, as Guix does); those without are replaced. GUIX_ENVIRONMENT and
+//          SENV_ENVIRONMENT name the profile; the latter tells it from a profile that guix shell entered, and survives in
+//          tools that drop all variables of Slurm. Variables that make binaries load or find other people's libraries are
+//          removed, unless the plan sets them: host_library_variables. A job without PATH gets the profile's, then
+//          default_path behind it.
 // Pure     As guix shell --pure: all variables go but those that Guix calls precious and those of Slurm, MPI, OpenMP and
 //          devices; the plan's values replace what is there; PATH ends with the folder of Slurm's commands.
 // Preserve Names that match stay, in pure and where libraries of others are removed. Search paths are set all the same.
@@ -29,6 +31,7 @@
 namespace senv {
 
 inline constexpr const char* entered_variable = "SLURM_SENV_ENTERED";
+inline constexpr const char* inside_variable = "SENV_ENVIRONMENT";            // the profile
 inline constexpr const char* default_slurm_commands = "/usr/lib/senv/slurm";  // made by the installation
 inline constexpr const char* default_path = "/usr/local/bin:/usr/bin:/bin";
 

@@ -81,6 +81,7 @@ TEST(ChangesToEnter, AreThoseOfGuixLoadProfile) {
 
     Environment expected = read_environment(text.substr(text.find('\n') + 1), '\n');
     expected["GUIX_ENVIRONMENT"] = profile;
+    expected["SENV_ENVIRONMENT"] = profile;
     expected.erase("LD_LIBRARY_PATH");  // the one thing that we do beyond Guix
     Environment result = entered(plan, job);
     ASSERT_EQ(result.erase(entered_variable), 1U);
@@ -95,8 +96,10 @@ TEST(ChangesToEnter, PutListsInFrontAndReplaceTheRest) {
     EXPECT_EQ(result.at("C_INCLUDE_PATH"), profile + "/include:");
     EXPECT_EQ(result.at("XML_CATALOG_FILES"), profile + "/xml/a.xml " + profile + "/xml/b.xml");
     EXPECT_EQ(result.at("GUIX_ENVIRONMENT"), profile);
-    EXPECT_EQ(result.at(entered_variable),
-              profile + " PATH:3a C_INCLUDE_PATH:3a XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT:");
+    EXPECT_EQ(result.at("SENV_ENVIRONMENT"), profile);
+    EXPECT_EQ(
+        result.at(entered_variable),
+        profile + " PATH:3a C_INCLUDE_PATH:3a XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT: SENV_ENVIRONMENT:");
 }
 
 TEST(ChangesToEnter, GiveAJobWithoutPathTheDefaultOne) {
@@ -208,11 +211,13 @@ TEST(ChangesToEnterPure, KeepWhatGuixSlurmMpiAndDevicesNeed) {
     Environment result = entered(plan_for(profile), job, pure);
     EXPECT_EQ(result.at("PATH"), profile + "/bin:" + profile + "/sbin:/opt/slurm-commands");
     EXPECT_EQ(result.at("C_INCLUDE_PATH"), profile + "/include");
-    EXPECT_EQ(result.at(entered_variable), profile +
-                                               " pure=/opt/slurm-commands PATH:3a C_INCLUDE_PATH:3a "
-                                               "XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT:");
+    EXPECT_EQ(result.at(entered_variable),
+              profile +
+                  " pure=/opt/slurm-commands PATH:3a C_INCLUDE_PATH:3a "
+                  "XML_CATALOG_FILES:20 SSL_CERT_DIR: GUIX_ENVIRONMENT: SENV_ENVIRONMENT:");
     for (const auto& variable : plan_for(profile).variables) result.erase(variable.name);
     result.erase("GUIX_ENVIRONMENT");
+    result.erase("SENV_ENVIRONMENT");
     result.erase(entered_variable);
     EXPECT_EQ(result, stays);
 }
