@@ -73,11 +73,9 @@ void add_config_command(CLI::App& app, const GlobalOptions& global, Action& acti
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print them as JSON; line is null where it is the default");
     command->footer(
-        "Each line has a key, the file and line that sets it or \"default\", and the value; \"-\" is no value. A file "
-        "that\n"
-        "senv or senvd would refuse is refused here. senvd reads its file when it starts, so a running one may have "
-        "older\n"
-        "values.\n\n"
+        "Each line has a key, the file and line that sets it or \"default\", and the value; \"-\" is no value. A file\n"
+        "with a wrong value is refused. senvd reads its file when it starts, so a running one may have older values;\n"
+        "without origins it does not start.\n\n"
         "Examples:\n"
         "  senv config\n"
         "  senv --config new.toml config --senvd-config new-senvd.toml     before they are installed");

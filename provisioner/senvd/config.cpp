@@ -169,7 +169,7 @@ std::vector<Setting> settings_of(ServerConfig& config) {
     };
 }
 
-Result<void> check(const ServerConfig& config, const std::string& file) {
+Result<void> check_marks(const ServerConfig& config, const std::string& file) {
     const Mark& high = config.high_water;
     const Mark& low = config.low_water;
     const bool same_kind = high.bytes.has_value() == low.bytes.has_value();
@@ -178,11 +178,13 @@ Result<void> check(const ServerConfig& config, const std::string& file) {
                                       high.text() + ")")
             .hint("give both as shares or both as amounts, low_water the smaller one");
     }
-    if (config.origins.empty()) {
-        return Error(Kind::usage, "cannot use '" + file + "': it names no origins")
-            .hint("add a line like: origins = [\"http://substitutes.example.org\"]");
-    }
     return {};
+}
+
+Result<void> check_origins(const ServerConfig& config, const std::string& file) {
+    if (!config.origins.empty()) return {};
+    return Error(Kind::usage, "cannot use '" + file + "': the key 'origins' is missing, and it has no default")
+        .hint("name the servers or folders of this site, as in: origins = [\"http://server:8080\"]");
 }
 
 }  // namespace
@@ -190,14 +192,15 @@ Result<void> check(const ServerConfig& config, const std::string& file) {
 Result<ServerConfig> parse_config(std::string_view text_of_file, const std::string& file) {
     ServerConfig config;
     SENV_TRY(read_settings(text_of_file, file, settings_of(config)));
-    SENV_TRY(check(config, file));
+    SENV_TRY(check_marks(config, file));
+    SENV_TRY(check_origins(config, file));
     return config;
 }
 
 Result<std::vector<InForce>> config_in_force(std::string_view text_of_file, const std::string& file) {
     ServerConfig config;
     std::vector<InForce> all = SENV_TRY(read_settings(text_of_file, file, settings_of(config)));
-    SENV_TRY(check(config, file));
+    SENV_TRY(check_marks(config, file));
     return all;
 }
 

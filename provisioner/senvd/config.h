@@ -18,7 +18,8 @@ inline constexpr const char* default_config = "/etc/senv/senvd.toml";
 
 /// `file` is the name used in errors.
 Result<ServerConfig> parse_config(std::string_view text, const std::string& file);
-/// What parse_config() makes of the text, key by key.
+/// What parse_config() makes of the text, key by key. `origins` may be missing, as on submit hosts, where the installation has
+/// put the file and nobody runs senvd: its value is then an empty list.
 Result<std::vector<InForce>> config_in_force(std::string_view text, const std::string& file);
 
 }  // namespace senv

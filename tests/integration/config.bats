@@ -19,7 +19,7 @@ keys() { sed -nE 's/^(# )?([a-z_]+) = .*/\2/p' "$1" | uniq; }
     done
     # What the comments call the default, set: the same is in force.
     sed -nE 's/^# ([a-z_]+ = .*)/\1/p' "$checkout/etc/senv.toml" | awk -F' = ' '!seen[$1]++' >senv.toml
-    sed -nE 's/^(# )?([a-z_]+ = .*)/\2/p' "$checkout/etc/senvd.toml" | grep -vE '^(cpus|user_leased|metrics_file|store) ' >senvd.toml
+    sed -nE 's/^(# )?([a-z_]+ = .*)/\2/p' "$checkout/etc/senvd.toml" | grep -vE '^(origins|cpus|user_leased|metrics_file|store) ' >senvd.toml
     local shipped
     shipped=$(jq -c '.files | map(.settings | map({key, value}))' <<<"$output")
     run -0 config senv.toml senvd.toml --json

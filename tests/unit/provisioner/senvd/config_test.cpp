@@ -154,11 +154,13 @@ TEST(SenvdConfig, ShowsWhatIsInForce) {
     EXPECT_TRUE(has({"low_water", "\"1000 B\"", 6}));
     EXPECT_TRUE(has({"user_leased", "\"25%\"", 7}));
     EXPECT_TRUE(has({"store", "\"node\"", 8}));
-    EXPECT_THAT(config_in_force("grace = 1\n", "senvd.toml"), FailsWith(Kind::usage, "names no origins"));
+    const auto none = config_in_force("grace = 1\n", "senvd.toml");
+    ASSERT_THAT(none, IsOk());
+    EXPECT_EQ(none->front(), (InForce{"origins", "[]", {}}));
 }
 
 TEST(SenvdConfig, WithoutOriginsIsNone) {
-    EXPECT_THAT(parse_config("grace = 1\n", "senvd.toml"), FailsWith(Kind::usage, "names no origins"));
+    EXPECT_THAT(parse_config("grace = 1\n", "senvd.toml"), FailsWith(Kind::usage, "the key 'origins' is missing"));
 }
 
 }  // namespace
