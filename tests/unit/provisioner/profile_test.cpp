@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 
@@ -35,6 +36,16 @@ std::string exact_exports(const wire::Plan& plan) {
     for (const wire::Variable& v : plan.variables) text += "export " + v.name + "=\"" + v.value + "\"\n";
     return text;
 }
+
+// Seconds of this process, so that a busy machine is not taken for a slow plan.
+class Clock {
+public:
+    double seconds() const { return static_cast<double>(std::clock() - start_) / CLOCKS_PER_SEC; }
+
+private:
+    std::clock_t start_ = std::clock();
+};
+constexpr double budget = 5;  // under sanitizers, too; the attacks took minutes
 
 // A store in a temporary folder with one profile of its own making, or the vectors'.
 class Profile : public testing::Test {
@@ -206,14 +217,116 @@ TEST_F(Profile, RefusesPatternsThatCostTooMuch) {
                     testing::HasSubstr("cannot use pattern"));
     }
     EXPECT_THAT(value_of("(\"V\" (\"d\") \":\" regular \"" + std::string(300, 'a') + "\")"),
-                testing::HasSubstr("too complex"));
+                testing::HasSubstr("the text has 300 bytes, the limit is 256"));
 }
 
 TEST_F(Profile, WalksHaveAnEnd) {
     std::string deep = "deep";
     for (int i = 0; i < 70; ++i) deep += "/d";
     fs::create_directories(in_profile(deep));
-    EXPECT_THAT(value_of(R"(("V" ("deep") ":" regular "x"))"), testing::HasSubstr("it holds too much"));
+    EXPECT_THAT(value_of(R"(("V" ("deep") ":" regular "x"))"), testing::HasSubstr("it has more than 64 levels"));
+}
+
+// A profile is signed because a user built it: what it says may not cost more than its size.
+TEST_F(Profile, RepeatedEntriesCostNoCopies) {
+    std::string paths;
+    for (int i = 0; i < 900; ++i) paths += "(\"V" + std::to_string(i) + "\"()#f a #f)";
+    const std::string p = "\"p\" \"1\"";
+    const std::string item = "\"/gnu/store/11111111111111111111111111111111-p-1\"";
+    std::string repeats;
+    for (int i = 0; i < 20'000; ++i) repeats += "(repeated " + p + item + ")";
+    write("manifest", "(manifest (version 4) (packages ((" + p + " \"out\" " + item + " (search-paths (" + paths +
+                          ")))" + repeats + ")))");
+    const Clock clock;
+    EXPECT_THAT(plan_of_profile(dir.path(), path), IsOk());
+    EXPECT_EQ(packages_of_profile(dir.path(), path).value().size(), 1U);
+    EXPECT_LT(clock.seconds(), budget);
+}
+
+TEST_F(Profile, ManyPackagesAreReadInOnePass) {
+    std::string all;
+    for (int i = 0; i < 30'000; ++i) {
+        all += "(\"p" + std::to_string(i) + R"(" "1" "out" "/gnu/store/11111111111111111111111111111111-p-1"))";
+    }
+    write("manifest", "(manifest (version 4) (packages (" + all + ")))");
+    const Clock clock;
+    EXPECT_EQ(packages_of_profile(dir.path(), path).value().size(), 30'000U);
+    EXPECT_LT(clock.seconds(), budget);
+}
+
+TEST_F(Profile, SearchPathsHaveLimits) {
+    const auto many = [](int count, const std::string& one) {
+        std::string all;
+        for (int i = 0; i < count; ++i) all += one;
+        return all;
+    };
+    std::string different;
+    for (int i = 0; i < 1000; ++i) different += "(\"V" + std::to_string(i) + "\" () #f directory #f)";
+    EXPECT_EQ(value_of(different.substr(different.find("(\"V1\""))), "-");
+    EXPECT_THAT(value_of(different), testing::HasSubstr("too many different search paths, the limit is 1000"));
+    EXPECT_EQ(value_of("(\"V\" (" + many(100, "\"x\" ") + ") \":\" directory #f)"), "-");
+    EXPECT_THAT(value_of("(\"V\" (" + many(101, "\"x\" ") + ") \":\" directory #f)"),
+                testing::HasSubstr("the search path has 101 files, the limit is 100"));
+
+    fs::create_directories(in_profile("share"));
+    EXPECT_EQ(value_of("(\"V\" (\"" + many(2045, "./") + "share\") \":\" directory #f)"),
+              name(many(2045, "./") + "share"));
+    EXPECT_THAT(value_of("(\"V\" (\"" + many(2046, "./") + "share\") \":\" regular \"zzz\")"),
+                testing::HasSubstr("line 1, column 120: the text has 4097 bytes, the limit is 4096"));
+    const std::string longer = many(257, "x");
+    for (const std::string& path_with_it :
+         {"(\"" + longer + "\" () #f directory #f)", "(\"V\" () \"" + longer + "\" a #f)",
+          "(\"V\" () #f " + longer + " #f)", "(\"V\" () #f a \"" + longer + "\")"}) {
+        EXPECT_THAT(value_of(path_with_it), testing::HasSubstr("the text has 257 bytes, the limit is 256"));
+    }
+}
+
+TEST_F(Profile, LookUpsHaveLimits) {
+    std::string chain;
+    for (int i = 0; i < 800; ++i) chain += "a/../";
+    fs::create_directories(in_profile("a"));
+    for (int i = 0; i < 39; ++i) {
+        fs::create_symlink(chain + "l" + std::to_string(i + 1), in_profile("l" + std::to_string(i)));
+    }
+    fs::create_symlink("a", in_profile("l39"));
+    const Clock clock;
+    EXPECT_EQ(value_of(R"(("V" ("l38") ":" directory #f))"), name("l38"));
+    EXPECT_THAT(value_of(R"(("V" ("l0") ":" directory #f))"),
+                testing::HasSubstr("/l0': it takes more than 10000 steps"));
+
+    // Many look-ups that are just allowed.
+    fs::create_directories(in_profile("share"));
+    for (int i = 0; i < 2000; ++i) fs::create_symlink("../l38", in_profile("share/" + std::to_string(i)));
+    EXPECT_THAT(value_of(R"(("V" ("share") ":" regular "zzz"))"),
+                testing::HasSubstr("all look-ups together take more than 2000000 steps"));
+    EXPECT_LT(clock.seconds(), budget);
+}
+
+TEST_F(Profile, PatternsMeetSoManyFilesOnly) {
+    fs::create_directories(in_profile("share"));
+    for (int i = 0; i < 1100; ++i) std::ofstream(in_profile("share/" + std::to_string(i)));
+    std::string files;
+    for (int i = 0; i < 90; ++i) files += "\"share\" ";
+    EXPECT_EQ(value_of("(\"V\" (" + files + ") \":\" regular \"zzz\")"), "-");
+    EXPECT_THAT(value_of("(\"V\" (" + files + ") \":\" regular \"zzz\") (\"W\" (\"share\") \":\" regular \"zzz\")"),
+                testing::HasSubstr("share': the patterns of the profile meet more than 100000 files"));
+}
+
+// Of what has no separator only the first counts: the others are not kept.
+TEST_F(Profile, ValuesKeepTheirLimitWhileTheyGrow) {
+    const std::string part(200, 'x');
+    for (int i = 0; i < 400; ++i) write("share/" + part + "/" + std::to_string(i) + part, "");
+    EXPECT_THAT(value_of(R"(("V" ("share") ":" regular "x$"))"),
+                testing::HasSubstr("the value of 'V' has more than 65536 bytes"));
+    EXPECT_EQ(value_of(R"(("V" ("share") #f regular "x$"))"), name("share/" + part + "/0" + part));
+
+    std::string six;
+    for (const char* variable : {"A", "B", "C", "D", "E", "F"}) {
+        six += "(\"" + std::string(variable) + R"(" ("share") ":" regular "^1..?x"))";
+    }
+    write_manifest(six);
+    EXPECT_THAT(plan_of_profile(dir.path(), path),
+                FailsWith(Kind::corrupt, "its variables have more than 262144 bytes"));
 }
 
 TEST_F(Profile, PlanKeepsTheLimitsOfTheProtocol) {
@@ -230,7 +343,7 @@ TEST_F(Profile, SaysWhatIsWrong) {
     EXPECT_THAT(plan_of_profile(dir.path(), path), FailsWith(Kind::missing, "no file 'manifest'"));
     EXPECT_THAT(plan_of_profile(dir / "none", path), FailsWith(Kind::missing, "none"));
     fs::create_directories(in_profile("manifest"));
-    EXPECT_THAT(plan_of_profile(dir.path(), path), FailsWith(Kind::corrupt, "is no file"));
+    EXPECT_THAT(plan_of_profile(dir.path(), path), FailsWith(Kind::corrupt, "is not a file"));
     fs::remove(in_profile("manifest"));
     const std::pair<const char*, const char*> bad[] = {
         {"", "want one value"},
