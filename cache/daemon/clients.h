@@ -16,9 +16,8 @@
 
 #include "cache/base/fd.h"
 #include "cache/daemon/board.h"
-#include "cache/daemon/engine.h"
+#include "cache/daemon/config.h"
 #include "cache/daemon/metrics.h"
-#include "cache/daemon/server.h"
 
 namespace senv {
 

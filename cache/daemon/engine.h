@@ -21,8 +21,8 @@
 
 #include "cache/daemon/acl_file.h"
 #include "cache/daemon/board.h"
+#include "cache/daemon/config.h"
 #include "cache/daemon/metrics.h"
-#include "cache/daemon/server.h"
 #include "cache/fetch/transport.h"
 #include "cache/store/store.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "cache/daemon/server.h"
+#include "cache/daemon/config.h"
 #include "provisioner/doctor/check.h"
 #include "provisioner/doctor/commands.h"
 #include "provisioner/doctor/doctor.h"

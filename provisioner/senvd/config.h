@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cache/base/result.h"
-#include "cache/daemon/server.h"
+#include "cache/daemon/config.h"
 #include "provisioner/settings.h"
 
 namespace senv {
