@@ -12,6 +12,7 @@
 
 #include "cache/base/text.h"
 #include "cache/fetch/reach.h"
+#include "cache/unpack/decompress.h"
 
 namespace senv {
 

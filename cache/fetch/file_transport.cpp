@@ -16,6 +16,7 @@
 
 #include "cache/fetch/handover.h"
 #include "cache/formats/origin.h"
+#include "cache/unpack/decompress.h"
 #include "cache/unpack/nar_dump.h"
 
 namespace senv {

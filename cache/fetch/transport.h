@@ -16,11 +16,11 @@
 #include <string>
 #include <variant>
 
+#include "cache/base/byte_sink.h"
 #include "cache/base/fd.h"
 #include "cache/base/result.h"
 #include "cache/formats/narinfo.h"
 #include "cache/formats/store_path.h"
-#include "cache/unpack/decompress.h"
 
 namespace senv {
 

@@ -7,7 +7,7 @@
 
 #include <memory>
 
-#include "cache/unpack/decompress.h"
+#include "cache/base/byte_sink.h"
 
 namespace senv {
 

@@ -11,8 +11,8 @@
 #include <limits>
 #include <string>
 
+#include "cache/base/byte_sink.h"
 #include "cache/base/fd.h"
-#include "cache/unpack/decompress.h"
 
 namespace senv {
 

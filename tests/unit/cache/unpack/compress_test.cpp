@@ -1,5 +1,6 @@
 #include "cache/unpack/compress.h"
 
+#include "cache/unpack/decompress.h"
 #include "tests/support/matchers.h"
 #include "tests/support/noise.h"
 
