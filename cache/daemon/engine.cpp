@@ -22,6 +22,7 @@
 #include "cache/daemon/walk.h"
 #include "cache/fetch/retry.h"
 #include "cache/formats/origin.h"
+#include "cache/daemon/workers.h"
 #include "cache/store/closure.h"
 
 namespace senv {
@@ -269,18 +270,7 @@ public:
           events_(std::move(events)),
           collector_(store_, board_, config_.grace) {
         for (const auto& origin : config_.origins) origins_.push_back({origin});
-        helpers_.emplace_back([this](const std::stop_token& stop) { plan_until(stop); });
-        nicer(config_.nice, [&] {
-            for (unsigned i = 0; i < vetting_threads; ++i) {
-                helpers_.emplace_back([this](const std::stop_token& stop) { vet_until(stop); });
-            }
-            helpers_.emplace_back([this](const std::stop_token& stop) { keep_until(stop); });
-            helpers_.emplace_back([this](const std::stop_token& stop) { check_until(stop); });
-            pool_ = std::make_unique<NarPool>(config_.downloads, store_, nars,
-                                              [this](const StorePath& item, FetchResult r) {
-                                                  mailbox_.push(NarFetched{item, std::move(r)});
-                                              });
-        });
+        start_helpers(nars);
         main_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
     }
 
@@ -288,8 +278,7 @@ public:
         main_.request_stop();
         main_.join();
         pool_.reset();
-        for (auto& helper : helpers_) helper.request_stop();
-        helpers_.clear();
+        stop_helpers();
         const auto closed = contained([&]() -> Result<void> {
             // What arrived after the last message was taken is whole and placed: the next start need not fetch it again.
             while (auto message = mailbox_.pop(main_.get_stop_token(), Clock::now())) {
@@ -314,63 +303,73 @@ public:
 private:
     // ------------------------------------------------------------------------------------------------- helper threads
 
-    void vet_until(const std::stop_token& stop) {
-        name_thread("senvd-vetting");
-        while (auto job = vetting_->pop(stop)) {
-            auto answer = [&]() -> std::optional<std::variant<Vetted, Refusal>> {
-                if (!job->answer) return std::nullopt;
-                if (auto* refusal = std::get_if<Refusal>(&*job->answer)) return std::move(*refusal);
-                auto acl = acl_.current();
-                if (!acl) return Refusal{Outcome::unusable, std::move(acl).error(), std::nullopt};
-                try {
-                    return vet(job->url, job->item, std::get<std::string>(*job->answer), **acl);
-                } catch (const std::exception& e) {
-                    return Refusal{Outcome::unusable, Error(Kind::bug, e.what()), std::nullopt};
-                }
-            }();
-            mailbox_.push(NarinfoVetted{job->item, job->origin, std::move(answer), job->is_large});
-        }
-    }
-
-    void plan_until(const std::stop_token& stop) {
-        name_thread("senvd-planner");
-        while (auto profile = plans_.pop(stop)) {
-            auto frame = contained([&]() -> Result<Board::PlanFrame> {
-                auto plan = SENV_TRY(planner_(store_.state().store_path(), *profile));
-                SENV_TRY(plan.check());
-                return std::make_shared<const std::string>(plan.encode());
+    void start_helpers(NarSource& nars) {
+        planner_threads_.emplace("senvd-planner", 1U,
+                                 [this](const StorePath& profile, const std::stop_token&) { make_plan(profile); });
+        nicer(config_.nice, [&] {
+            vetters_.emplace("senvd-vetting", vetting_threads,
+                             [this](const VetJob& job, const std::stop_token&) { judge(job); });
+            keeper_.emplace("senvd-keeper", 1U, [this](KeeperJob job, const std::stop_token&) { keep(std::move(job)); });
+            verifier_.emplace("senvd-verifier", 1U, [this](const ItemRecord& item, const std::stop_token& stop) {
+                auto result = contained([&] { return store_.check(item, stop); });
+                mailbox_.push(Checked{item.path, std::move(result)});
             });
-            mailbox_.push(Planned{*profile, std::move(frame)});
-        }
+            pool_.emplace(config_.downloads, store_, nars, [this](const StorePath& item, FetchResult r) {
+                mailbox_.push(NarFetched{item, std::move(r)});
+            });
+        });
     }
 
-    void keep_until(const std::stop_token& stop) {
-        name_thread("senvd-keeper");
-        std::optional<Catalog> catalog;
-        while (auto job = keeper_.pop(stop)) {
-            if (auto* removal = std::get_if<RemoveJob>(&*job)) {
-                const std::function<void()> then = std::move(removal->then);
-                job.reset();  // takes the files along
-                (void)contained([&]() -> Result<void> {
-                    then();
-                    return {};
-                });
-                continue;
+    void stop_helpers() {
+        planner_threads_->request_stop();
+        vetters_->request_stop();
+        keeper_->request_stop();
+        verifier_->request_stop();
+        planner_threads_.reset();
+        vetters_.reset();
+        auto result = contained([&]() -> Result<void> {
+            SENV_TRY(store_.sync());
+            if (!keeper_catalog_) keeper_catalog_ = SENV_TRY(Catalog::open(store_.state().path + "/db"));
+            return keeper_catalog_->checkpoint();
+        });
+        mailbox_.push(Synced{std::move(std::get<SyncJob>(job).paths), std::move(result)});
+        keeper_.reset();
+        keeper_catalog_.reset();
+        verifier_.reset();
+    }
+
+    void judge(const VetJob& job) {
+        auto answer = [&]() -> std::optional<std::variant<Vetted, Refusal>> {
+            if (!job.answer) return std::nullopt;
+            if (const auto* refusal = std::get_if<Refusal>(&*job.answer)) return *refusal;
+            auto acl = acl_.current();
+            if (!acl) return Refusal{Outcome::unusable, std::move(acl).error(), std::nullopt};
+            try {
+                return vet(job.url, job.item, std::get<std::string>(*job.answer), **acl);
+            } catch (const std::exception& e) {
+                return Refusal{Outcome::unusable, Error(Kind::bug, e.what()), std::nullopt};
             }
-            auto result = contained([&]() -> Result<void> {
-                SENV_TRY(store_.sync());
-                if (!catalog) catalog = SENV_TRY(Catalog::open(store_.state().path + "/db"));
-                return catalog->checkpoint();
-            });
-            mailbox_.push(Synced{std::move(std::get<SyncJob>(*job).paths), std::move(result)});
-        }
+        }();
+        mailbox_.push(NarinfoVetted{job.item, job.origin, std::move(answer), job.is_large});
     }
 
-    void check_until(const std::stop_token& stop) {
-        name_thread("senvd-verifier");
-        while (auto item = checks_.pop(stop)) {
-            auto result = contained([&] { return store_.check(*item, stop); });
-            mailbox_.push(Checked{item->path, std::move(result)});
+    void make_plan(const StorePath& profile) {
+        auto frame = contained([&]() -> Result<Board::PlanFrame> {
+            auto plan = SENV_TRY(planner_(store_.state().store_path(), profile));
+            SENV_TRY(plan.check());
+            return std::make_shared<const std::string>(plan.encode());
+        });
+        mailbox_.push(Planned{profile, std::move(frame)});
+    }
+
+    void keep(KeeperJob job) {
+        if (auto* removal = std::get_if<RemoveJob>(&job)) {
+            { const Staging gone = std::move(removal->grave); }
+            (void)contained([&]() -> Result<void> {
+                removal->then();
+                return {};
+            });
+            return;
         }
     }
 
@@ -591,7 +590,7 @@ private:
     void plan(Fetch& fetch) {
         if (fetch.planning) return;
         fetch.planning = true;
-        plans_.push(fetch.profile);
+        planner_threads_->push(fetch.profile);
     }
 
     Result<void> take(Planned& planned) {
@@ -864,7 +863,7 @@ private:
         item.state = Item::State::asking;
         const std::string& url = origins_[item.origin].url;
         // The answer may come when the engine is gone: it goes into a box of its own.
-        narinfos_.ask(url, item.path, [box = vetting_, origin = item.origin, url, path = item.path](auto answer) {
+        narinfos_.ask(url, item.path, [box = vetters_->box(), origin = item.origin, url, path = item.path](auto answer) {
             box->push(VetJob{origin, url, path, std::move(answer)});
         });
     }
@@ -977,7 +976,7 @@ private:
 
     Result<void> take(NarinfoVetted& message) {
         --asks_;
-        if (message.is_large) vetting_->done();
+        if (message.is_large) vetters_->box()->done();
         const auto found = items_.find(message.item);
         if (found != items_.end()) heard(found, message);
         while (!to_ask_.empty() && asks_ < most_asks) {
@@ -1265,7 +1264,7 @@ private:
             verification_->disturbed = true;
         }
         ++removals_;
-        keeper_.push(RemoveJob{*std::move(round.grave), [this, then = std::move(then)] {
+        keeper_->push(RemoveJob{*std::move(round.grave), [this, then = std::move(then)] {
                                    mailbox_.push(Removed{});
                                    if (then) then();
                                }});
@@ -1364,7 +1363,7 @@ private:
                 found_damaged(path, Error(Kind::corrupt, "it was found damaged before"));
             } else if (*record) {
                 verification.checking = path;
-                checks_.push(**record);
+                verifier_->push(**record);
             }
         }
     }
@@ -1676,12 +1675,12 @@ private:
     std::minstd_rand random_{std::random_device{}()};
 
     Mailbox<Message> mailbox_;
-    std::shared_ptr<VettingQueue> vetting_ = std::make_shared<VettingQueue>();
-    Mailbox<StorePath> plans_;
-    Mailbox<KeeperJob> keeper_;
-    Mailbox<ItemRecord> checks_;
-    std::vector<std::jthread> helpers_;
-    std::unique_ptr<NarPool> pool_;
+    std::optional<Catalog> keeper_catalog_;  // the keeper's own
+    std::optional<Workers<StorePath>> planner_threads_;
+    std::optional<Workers<VetJob, VettingQueue>> vetters_;
+    std::optional<Workers<KeeperJob>> keeper_;
+    std::optional<Workers<ItemRecord>> verifier_;
+    std::optional<NarPool> pool_;
     std::jthread main_;
 };
 
