@@ -12,6 +12,7 @@
 #include "cache/base/text.h"
 #include "cache/base/threads.h"
 #include "cache/daemon/collector.h"
+#include "cache/daemon/durability.h"
 #include "cache/daemon/log.h"
 #include "cache/daemon/mailbox.h"
 #include "cache/daemon/nar_pool.h"
@@ -35,11 +36,9 @@ using std::chrono::seconds;
 constexpr unsigned vetting_threads = 2;
 constexpr std::size_t list_page = 50;  // profiles: the engine does nothing else while it looks at their closures
 constexpr milliseconds progress_period{500};
-constexpr seconds sync_period{5};   // between two waits for the disk, at least
 constexpr seconds vain_period{5};   // between two tries to make room, when all is held
 constexpr seconds idle_period{30};  // between two looks at what else there is to do
 constexpr seconds figures_period{15};
-constexpr seconds checkpoint_period{600};
 constexpr seconds retry_within{2};      // after that an origin that cannot be reached is not tried again for the item
 constexpr seconds abandoned_limit{15};  // a fetch that nobody waits for goes on for so long, should somebody come
 constexpr seconds nar_slack{5};         // a closure's limit ends its nars before their own does
@@ -382,7 +381,7 @@ private:
                 ++totals_.items;
                 totals_.bytes += record.nar_size;
                 stored_ += record.room;
-                if (!record.durable) not_durable_.push_back(record.path);
+                if (!record.durable) durability_.placed(record.path);
             }));
             return {};
         });
@@ -412,7 +411,7 @@ private:
     Deadline next_deadline() const {
         auto next = Clock::now() + (fetches_.empty() && !verification_ ? milliseconds(idle_period) : progress_period);
         if (look_at_marks_ && removals_ == 0) next = std::min(next, next_marks_);
-        if (!not_durable_.empty() && !syncing_) next = std::min(next, last_sync_ + sync_period);
+        next = std::min(next, durability_.next_sync());
         if (!config_.metrics_file.empty()) next = std::min(next, next_figures_);
         return std::min(next, next_retry_);
     }
@@ -437,11 +436,7 @@ private:
             end_overdue(now);
             end_abandoned(now);
         }
-        if (!syncing_ && now >= last_sync_ + sync_period &&
-            (!not_durable_.empty() || now >= last_sync_ + checkpoint_period)) {
-            syncing_ = true;
-            keeper_.push(SyncJob{std::exchange(not_durable_, {})});
-        }
+        if (auto items = durability_.begin_sync(now)) keeper_->push(SyncJob{*std::move(items)});
         if (now >= next_uses_) {
             next_uses_ = now + idle_period;
             look_at_marks_ = true;
@@ -465,18 +460,15 @@ private:
     }
 
     Result<void> take(Synced& synced) {
-        syncing_ = false;
-        last_sync_ = Clock::now();
+        const auto now = Clock::now();
         if (!synced.result) {
             log_error(Level::warning, "sync", synced.result.error());
-            not_durable_.insert(not_durable_.end(), synced.paths.begin(), synced.paths.end());
+            durability_.not_synced(synced.paths, now);
             return {};
         }
-        // What was evicted and has come again since the disk was asked is another tree.
-        const std::set<StorePath> newer(not_durable_.begin(), not_durable_.end());
-        std::erase_if(synced.paths, [&](const StorePath& path) { return newer.contains(path); });
-        auto marked = store_.catalog().mark_durable(synced.paths);
-        if (!marked) not_durable_.insert(not_durable_.end(), synced.paths.begin(), synced.paths.end());
+        const auto durable = durability_.synced(std::move(synced.paths), now);
+        auto marked = store_.catalog().mark_durable(durable);
+        if (!marked) durability_.not_marked(durable);
         return marked;
     }
 
@@ -1129,7 +1121,7 @@ private:
              {"origin", shown_url(origins_[item.origin].url)},
              {"ms", static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(result.took).count())}});
         metrics_.item_fetched(item.origin, narinfo.nar_size(), result.took);
-        not_durable_.push_back(item.path);
+        durability_.placed(item.path);
         ++totals_.items;
         totals_.bytes += narinfo.nar_size();
         stored_ += result.room;
@@ -1259,7 +1251,7 @@ private:
         totals_.bytes -= gone.nar_bytes;
         stored_ -= gone.room;
         const std::set<StorePath> paths(gone.items.begin(), gone.items.end());
-        std::erase_if(not_durable_, [&](const StorePath& path) { return paths.contains(path); });
+        for (const auto& path : paths) durability_.evicted(path);
         if (verification_ && verification_->checking && paths.contains(*verification_->checking)) {
             verification_->disturbed = true;
         }
@@ -1663,11 +1655,9 @@ private:
     bool look_at_marks_ = true;  // at the end of this message
     bool ran_full_ = false;      // room has to be made, whatever the marks say
     Deadline next_marks_{};      // not before that: it was in vain
-    std::vector<StorePath> not_durable_;
-    bool syncing_ = false;
     Totals totals_;
     Deadline begun_ = Clock::now();
-    Deadline last_sync_ = begun_;
+    Durability durability_{begun_};
     Deadline next_progress_ = begun_;
     Deadline next_retry_ = Deadline::max();
     Deadline next_uses_ = begun_ + idle_period;
