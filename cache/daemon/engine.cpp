@@ -13,6 +13,7 @@
 #include "cache/base/threads.h"
 #include "cache/daemon/collector.h"
 #include "cache/daemon/durability.h"
+#include "cache/daemon/failures.h"
 #include "cache/daemon/log.h"
 #include "cache/daemon/mailbox.h"
 #include "cache/daemon/nar_pool.h"
@@ -21,9 +22,9 @@
 #include "cache/daemon/vetting.h"
 #include "cache/daemon/vetting_queue.h"
 #include "cache/daemon/walk.h"
+#include "cache/daemon/workers.h"
 #include "cache/fetch/retry.h"
 #include "cache/formats/origin.h"
-#include "cache/daemon/workers.h"
 #include "cache/store/closure.h"
 
 namespace senv {
@@ -200,44 +201,6 @@ struct Unweighed {
     std::string lease;
 };
 
-/// What becomes of all origins' complaints: the one that says most about what to do gives kind and hint.
-Error combined(const std::vector<Error>& complaints, const StorePath& item, const StorePath& profile) {
-    std::string text = "cannot fetch '" + item.absolute() + "'";
-    if (item != profile) text += ", which '" + profile.absolute() + "' needs";
-    Kind kind = Kind::missing;
-    const auto rank = [](Kind one) {
-        switch (one) {
-            case Kind::untrusted:
-            case Kind::denied: return 3;
-            case Kind::corrupt: return 2;
-            case Kind::missing: return 0;
-            default: return 1;
-        }
-    };
-    for (std::size_t i = 0; i < complaints.size(); ++i) {
-        text += (i == 0 ? ": " : "; ") + complaints[i].what();
-        if (rank(complaints[i].kind()) > rank(kind)) kind = complaints[i].kind();
-    }
-    switch (rank(kind)) {
-        case 3: return Error(kind, text).hint("ask the administrator which keys and servers this node may use");
-        case 2:
-            return Error(kind, text)
-                .hint(
-                    "ask the administrator to look at that server: it sends something else than "
-                    "was signed");
-        case 1: return Error(Kind::io, text).hint("ask the administrator whether that server is up");
-        default:
-            return item == profile ? Error(kind, text)
-                                         .hint(
-                                             "resolve the environment again: the server may have garbage-collected "
-                                             "this profile")
-                                   : Error(kind, text)
-                                         .hint(
-                                             "ask the administrator why the server has the profile, but not all that "
-                                             "it needs");
-    }
-}
-
 /// What the item will still take while it is unpacked.
 Room room_to_come(const Item& item) {
     const std::uint64_t size = item.vetted->narinfo->nar_size();
@@ -326,12 +289,6 @@ private:
         verifier_->request_stop();
         planner_threads_.reset();
         vetters_.reset();
-        auto result = contained([&]() -> Result<void> {
-            SENV_TRY(store_.sync());
-            if (!keeper_catalog_) keeper_catalog_ = SENV_TRY(Catalog::open(store_.state().path + "/db"));
-            return keeper_catalog_->checkpoint();
-        });
-        mailbox_.push(Synced{std::move(std::get<SyncJob>(job).paths), std::move(result)});
         keeper_.reset();
         keeper_catalog_.reset();
         verifier_.reset();
@@ -370,6 +327,12 @@ private:
             });
             return;
         }
+        auto result = contained([&]() -> Result<void> {
+            SENV_TRY(store_.sync());
+            if (!keeper_catalog_) keeper_catalog_ = SENV_TRY(Catalog::open(store_.state().path + "/db"));
+            return keeper_catalog_->checkpoint();
+        });
+        mailbox_.push(Synced{std::move(std::get<SyncJob>(job).paths), std::move(result)});
     }
 
     // --------------------------------------------------------------------------------------------------------- the loop
@@ -549,8 +512,7 @@ private:
 
     /// Ends it at the end of this message.
     void refuse(const Fetch& fetch, const std::string& what) {
-        const std::string text = "cannot fetch '" + fetch.profile.absolute() + "': it claims to need " + what;
-        refused_.emplace(fetch.profile, Error(Kind::corrupt, text).hint("ask the administrator who signed for it"));
+        refused_.emplace(fetch.profile, claims_too_much(fetch.profile, what));
     }
 
     Item& new_item(const StorePath& path) {
@@ -591,8 +553,7 @@ private:
         found->second.planning = false;
         if (!found->second.open.empty()) return {};  // an item was found damaged meanwhile
         if (!planned.frame) {
-            fail(planned.profile,
-                 std::move(planned.frame).error().in("cannot use '" + planned.profile.absolute() + "'"));
+            fail(planned.profile, no_plan(planned.profile, std::move(planned.frame).error()));
             return {};
         }
         const Fetch& fetch = found->second;
@@ -656,14 +617,7 @@ private:
         for (const auto& profile : overdue) {
             tell_progress();
             const auto progress = board_.progress(profile).value_or(wire::Progress{});
-            const std::string text =
-                "cannot fetch '" + profile.absolute() + "': it was not complete after " +
-                std::to_string(config_.fetch_limit.count()) + " s: " + std::to_string(progress.items_done) + " of " +
-                std::to_string(progress.items_total) + " items, " + human_bytes(progress.bytes_done) + " of " +
-                human_bytes(progress.bytes_total) + " came; the next is " + progress.what;
-            fail(profile, Error(Kind::busy, text)
-                              .hint("ask the administrator about the server, or for a longer "
-                                    "fetch_limit"));
+            fail(profile, not_complete_in_time(profile, config_.fetch_limit, progress));
         }
     }
 
@@ -776,13 +730,7 @@ private:
         for (const auto& one : held) (one == profile ? own : others) += SENV_TRY(size_of(one));
         const std::uint64_t limit = bytes_at(*config_.user_leased, SENV_TRY(store_.disk()).all.bytes);
         if (own + others <= limit) return {};
-        return Error(Kind::busy, "cannot hold '" + profile.absolute() + "' for uid " + std::to_string(uid) +
-                                     ": it takes " + human_bytes(own) +
-                                     ", what else this user's jobs hold on this node " + human_bytes(others) +
-                                     ", and the limit for one user is " + human_bytes(limit))
-            .hint(
-                "try again when other jobs of this user have ended; the administrator can raise user_leased in "
-                "senvd.toml");
+        return holds_too_much(profile, uid, own, others, limit);
     }
 
     /// What the environment takes on the disk, or will take, as far as known.
@@ -847,7 +795,7 @@ private:
 
     void ask(Item& item) {
         if (const auto age = absences_.age(item.origin, item.path, Clock::now())) {
-            item.walk.failed(item.origin, still_absent(item.origin, *age), Walk::Failure::passing);
+            item.walk.failed(item.origin, still_absent(shown_url(origins_[item.origin].url), *age), Walk::Failure::passing);
             return advance(item);
         }
         if (asks_ == most_asks) return wait_to_ask(item);
@@ -902,11 +850,6 @@ private:
             if (origin.state.opens() > now) next = std::min(next, origin.state.opens());
         }
         return next;
-    }
-
-    Error still_absent(std::size_t origin, seconds age) const {
-        return Error(Kind::missing, shown_url(origins_[origin].url) + ": does not have it, as it said " +
-                                        std::to_string(age.count()) + " s ago");
     }
 
     void give_time(std::size_t origin, const Error& error, seconds wished) {
@@ -1154,13 +1097,11 @@ private:
             for (const auto& profile : wanted_by) {
                 const Item& item = found->second;
                 if (!item.fatal) {
-                    fail(profile, combined(item.walk.complaints(), path, profile));
+                    fail(profile, nobody_gives(path, profile, item.walk.complaints()));
                 } else if (item.fatal->no_room()) {
                     fail(profile, ran_full(fetches_.at(profile), *item.fatal));
                 } else {
-                    fail(profile, Error(*item.fatal)
-                                      .in("cannot fetch '" + path.absolute() + "'")
-                                      .hint("ask the administrator to look into senvd's log on this node"));
+                    fail(profile, node_cannot_take(path, *item.fatal));
                 }
             }
             items_.erase(found);
@@ -1210,7 +1151,7 @@ private:
             if (wanted && !*wanted) {
                 (void)give_up(profile);
             } else if (auto admitted = wanted ? admit(found->second) : Result<void>(wanted.error()); !admitted) {
-                refused_.emplace(profile, std::move(admitted).error().in("cannot fetch '" + profile.absolute() + "'"));
+                refused_.emplace(profile, not_admitted(profile, std::move(admitted).error()));
             }
         }
         return {};
@@ -1306,7 +1247,7 @@ private:
         const auto disk = store_.disk();
         const auto round =
             collector_.collect({Wish::everything, Wish::everything, true}, running(), Collector::How::dry_run);
-        if (!disk || !round) return Error(cause).in("cannot fetch '" + fetch.profile.absolute() + "'");
+        if (!disk || !round) return became_full(fetch.profile, cause);
         return became_full(fetch.profile, cause, need, disk->free, round->eviction);
     }
 
@@ -1321,15 +1262,14 @@ private:
         };
         const auto begun = contained([&]() -> Result<void> {
             if (verification_) {
-                return Error(Kind::busy, "cannot verify: senvd does so already on this node")
-                    .hint("try again when that has ended: senvd's log will say event=verified");
+                return verifies_already();
             }
             if (message.roots.empty()) return store_.catalog().for_each(add);
             const auto reached =
                 SENV_TRY(closure_of(message.roots, [&](const StorePath& path) { return store_.catalog().row(path); }));
             for (const auto& root : message.roots) {
                 if (reached.valid.contains(root)) continue;
-                return Error(Kind::missing, "cannot verify '" + root.absolute() + "': it is not on this node");
+                return nothing_to_verify(root);
             }
             for (const auto& path : reached.valid) add(*SENV_TRY(store_.catalog().row(path)));
             return {};
@@ -1573,15 +1513,12 @@ private:
             if (message.pinned) {
                 const auto closure = SENV_TRY(closure_here({{profile}}));
                 if (!closure.missing.empty()) {
-                    return Error(Kind::missing,
-                                 "cannot pin '" + profile.absolute() + "': it is not complete on this node")
-                        .hint("bring it here first: senv fetch " + profile.absolute());
+                    return not_complete_to_pin(profile);
                 }
                 SENV_TRY(store_.pin(profile));
             } else {
                 if (!store_.pins().contains(profile)) {
-                    return Error(Kind::missing, "cannot unpin '" + profile.absolute() + "': it is not pinned here")
-                        .hint("see `senv list`");
+                    return not_pinned(profile);
                 }
                 SENV_TRY(store_.unpin(profile));
             }

@@ -14,8 +14,6 @@ namespace {
 
 constexpr std::array<std::string_view, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};  // each 1024 of the one before
 
-constexpr std::size_t most_holders = 8;
-
 Error wants(std::string_view text, const std::string& what) {
     return {Kind::usage, "want " + what + ", got '" + printable(text) + "'"};
 }
@@ -61,18 +59,6 @@ std::vector<std::uint32_t> roots_of(const Stock& stock, const StorePath& profile
 
 std::uint64_t share(const Mark& mark, std::uint64_t all) noexcept {
     return all / 100 * mark.percent + all % 100 * mark.percent / 100;
-}
-
-/// Adds what is held by others than `profile`, and what to do about it.
-Error with_holders(std::string text, const StorePath& profile, const Eviction& all) {
-    auto kept = all.kept;
-    std::erase_if(kept, [&](const auto& one) { return one.profile == profile; });
-    if (kept.empty()) {
-        return Error(Kind::busy, text + "; nothing there is held by jobs or pinned")
-            .hint("ask the administrator what else fills that disk");
-    }
-    return Error(Kind::busy, text + "; held are " + text_of(kept, most_holders))
-        .hint("try again when those jobs have ended, or ask the administrator for room: `senv list` shows what is pinned");
 }
 
 }  // namespace
@@ -197,32 +183,6 @@ std::string text_of(std::span<const Eviction::Kept> kept, std::size_t most) {
     }
     if (kept.size() > most) text += ", and " + std::to_string(kept.size() - most) + " more";
     return text;
-}
-
-Error does_not_fit(const StorePath& profile, const Room& need, const Room& free, const Eviction& all) {
-    const Room& makeable = all.room;
-    std::string text = "cannot fetch '" + profile.absolute() + "': it needs ";
-    const Room most = free + makeable;
-    if (most.bytes >= need.bytes && most.inodes < need.inodes) {
-        text += "about " + std::to_string(need.inodes) + " inodes more on this node's disk; " +
-                std::to_string(free.inodes) + " are free, and evicting can free " + std::to_string(makeable.inodes);
-    } else {
-        text += human_bytes(need.bytes) + " more on this node's disk; " + human_bytes(free.bytes) +
-                " are free, and evicting can free " + human_bytes(makeable.bytes);
-    }
-    return with_holders(std::move(text), profile, all);
-}
-
-Error became_full(const StorePath& profile, const Error& cause, const Room& need, const Room& free,
-                  const Eviction& all) {
-    const auto text_of_room = [&](const Room& room) {
-        return human_bytes(room.bytes) +
-               (free.inodes == UINT64_MAX ? "" : " and " + std::to_string(room.inodes) + " inodes");
-    };
-    return with_holders("cannot fetch '" + profile.absolute() + "': this node's disk became full: " + cause.what() +
-                            "; about " + text_of_room(need) + " are needed, " + text_of_room(free) +
-                            " are free now, and evicting can free " + text_of_room(all.room),
-                        profile, all);
 }
 
 }  // namespace senv

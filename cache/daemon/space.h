@@ -1,4 +1,4 @@
-// space.h: what goes from a node's disk when room is needed, and what is said when there is none to be had. Pure.
+// space.h: what goes from a node's disk when room is needed. Pure.
 //
 // Shape    A closure is what its profile reaches in the store. What several closures share goes with the last of them.
 // Order    First what no closure needs; then closures, least recently used first. Last, and only for what must be had: closures
@@ -98,10 +98,5 @@ Eviction plan_eviction(const Stock& stock, std::span<const StoredProfile> profil
 
 /// "2.0 GiB '/gnu/store/…-p' (leased by job 12 step 0), …, and 3 more".
 std::string text_of(std::span<const Eviction::Kept> kept, std::size_t most);
-
-/// A request that is refused: `need` is what it needs, `free` what is there. `all`: all that may go, and what is kept.
-Error does_not_fit(const StorePath& profile, const Room& need, const Room& free, const Eviction& all);
-/// The disk was full, by `cause`, although that request seemed to fit. `need`: of what is missing still.
-Error became_full(const StorePath& profile, const Error& cause, const Room& need, const Room& free, const Eviction& all);
 
 }  // namespace senv

@@ -376,46 +376,6 @@ TEST(PlanEviction, KeptAreListedBySize) {
               "35 B '" + path_of("q").absolute() + "' (leased by job 7 step 0), and 1 more");
 }
 
-// ---------------------------------------------------------------------------------------------------------------- texts
-
-TEST(DoesNotFit, SaysWhatIsNeededAndWhatHoldsTheSpace) {
-    Eviction rest;
-    rest.room = {512 * KiB, 2};
-    rest.kept = {{path_of("q"), {2 * GiB, 5}, "leased by job 12 step 0"}, {path_of("p"), {GiB, 3}, "being fetched"}};
-    const Error error = does_not_fit(path_of("p"), {3 * GiB, 100}, {1 * GiB, 1000}, rest);
-    EXPECT_EQ(error.kind(), Kind::busy);
-    EXPECT_EQ(error.what(), "cannot fetch '" + path_of("p").absolute() +
-                                "': it needs 3.0 GiB more on this node's disk; 1.0 GiB are free, and evicting can free "
-                                "512.0 KiB; held are 2.0 GiB '" +
-                                path_of("q").absolute() + "' (leased by job 12 step 0)");
-    EXPECT_THAT(error.hint(), HasSubstr("senv list"));
-}
-
-TEST(DoesNotFit, SaysWhenInodesAreShort) {
-    Eviction rest;
-    rest.room = {0, 2};
-    const Error error = does_not_fit(path_of("p"), {GiB, 100}, {2 * GiB, 7}, rest);
-    EXPECT_THAT(error.what(), HasSubstr("it needs about 100 inodes more on this node's disk; 7 are free, and evicting can "
-                                        "free 2; nothing there is held by jobs or pinned"));
-}
-
-TEST(BecameFull, SaysWhyAndHowMuchIsMissing) {
-    Eviction rest;
-    rest.room = {0, 2};
-    const Error cause(Kind::io, "cannot unpack 'x'");
-    EXPECT_THAT(became_full(path_of("p"), cause, {GiB, 100}, {2 * GiB, 7}, rest).what(),
-                HasSubstr("this node's disk became full: cannot unpack 'x'; about 1.0 GiB and 100 inodes are needed, "
-                          "2.0 GiB and 7 inodes are free now, and evicting can free 0 B and 2 inodes; nothing there"));
-    EXPECT_THAT(became_full(path_of("p"), cause, {GiB, 100}, {2 * GiB, UINT64_MAX}, rest).what(),
-                HasSubstr("; about 1.0 GiB are needed, 2.0 GiB are free now, and evicting can free 0 B; nothing there"));
-}
-
-TEST(DoesNotFit, IsNoLongerThanAMessage) {
-    Eviction rest;
-    rest.kept.assign(100'000, {path_of(std::string(200, 'q')), {GiB, 5}, "leased by job 1 step 0"});
-    EXPECT_LT(does_not_fit(path_of("p"), {GiB, 1}, {}, rest).what().size(), 4096U);
-}
-
 TEST(Room, NeverLeavesItsRange) {
     EXPECT_EQ((Room{1, 5} - Room{2, 3}), (Room{0, 2}));
     EXPECT_EQ((Room{UINT64_MAX, 1} + Room{1, 1}), (Room{UINT64_MAX, 2}));
