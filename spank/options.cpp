@@ -23,6 +23,29 @@ Result<void> check_build(std::string_view value, const std::string& doing) {
     return Error(Kind::usage, doing + "'" + printable(value) + "' is neither never nor here");
 }
 
+std::string given_as(Option option, std::string_view value) {
+    const std::string name = std::string("--") + text_of(option).name;
+    const bool stands_alone = text_of(option).form == Form::flag && value == flag_value;
+    return stands_alone ? name : name + "=" + printable(value);
+}
+
+Error contradiction(Option option, std::string_view one, std::string_view other, Place place) {
+    const std::string where = place == Place::command_line ? "on the command line" : "in #SBATCH lines";
+    return Error(Kind::usage, "cannot use both " + given_as(option, one) + " and " + given_as(option, other) + " " +
+                                  where + ": only one of them can count")
+        .hint("leave one of them out");
+}
+
+Result<void> check_size(Option option, std::size_t bytes, const std::string& doing) {
+    if (bytes < max_option_bytes) return {};
+    const OptionText& text = text_of(option);
+    Error error(Kind::usage,
+                doing + std::to_string(bytes) + " bytes, the limit is " + std::to_string(max_option_bytes - 1));
+    const bool is_file = text.form == Form::file || text.form == Form::files;
+    if (text.role != Role::names || is_file) return error;
+    return std::move(error).hint("put the packages into a manifest file and give its name");
+}
+
 Result<void> check_pattern(std::string_view value, const std::string& doing) {
     if (value.size() > max_pattern_bytes) {
         return Error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
@@ -38,13 +61,7 @@ Result<void> check_value(Option option, std::string_view value, std::string_view
     const std::string doing = "cannot use the value of " + std::string(where) + ": ";
     const OptionText& text = text_of(option);
     if (value.empty()) return Error(Kind::usage, doing + "it is empty");
-    if (value.size() >= max_option_bytes) {
-        Error error(Kind::usage, doing + "it has " + std::to_string(value.size()) + " bytes, the limit is " +
-                                     std::to_string(max_option_bytes - 1));
-        const bool is_file = text.form == Form::file || text.form == Form::files;
-        if (text.role != Role::names || is_file) return error;
-        return std::move(error).hint("put the packages into a manifest file and give its name");
-    }
+    SENV_TRY(check_size(option, value.size(), doing + "it has "));
     const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; };
     if (std::ranges::any_of(value, is_control)) {
         return Error(Kind::usage, doing + "it holds a control character: '" + printable(value) + "'");
@@ -58,6 +75,29 @@ Result<void> check_value(Option option, std::string_view value, std::string_view
     if (option == Option::passthrough) return check_passthrough(value, doing);
     if (option == Option::preserve) return check_pattern(value, doing);
     return {};
+}
+
+Result<std::vector<std::string>> together(Option option, std::vector<std::string> values, Place place) {
+    const auto unlike = [&](std::string_view one) {
+        return std::ranges::find_if(values, [&](const auto& other) { return other != one; });
+    };
+    const OptionText& text = text_of(option);
+    if (text.form == Form::flag) std::ranges::replace(values, "1", std::string(flag_value));
+    const bool has_none = std::ranges::find(values, no_value) != values.end();
+    if (has_none || (text.repeated == Repeated::once && !values.empty())) {
+        const auto other = unlike(values.front());
+        if (other != values.end()) return contradiction(option, values.front(), *other, place);
+        return has_none ? std::vector<std::string>() : std::vector{values.front()};
+    }
+    const std::string doing = std::string("cannot use the values of --") + text.name + ": ";
+    if (text.repeated == Repeated::either && values.size() > 1) {
+        values = {join(values, "|")};
+        SENV_TRY(check_pattern(values.front(), doing));
+    }
+    std::size_t bytes = 0;
+    for (const auto& value : values) bytes += value.size() + 1;
+    if (values.size() > 1) SENV_TRY(check_size(option, bytes - 1, doing + "together they have "));
+    return values;
 }
 
 Result<Settings> Settings::parse(std::span<const char* const> words) {

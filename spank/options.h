@@ -1,7 +1,7 @@
 // options.h: what users and administrators can say to the plugin. Pure.
 //
-// Shape    Users: the options of option_texts, in srun, sbatch, salloc and #SBATCH lines; of an option given twice the last
-//          counts. Some also as variables: SLURM_ENV_MANIFEST for srun, SBATCH_ENV_… for sbatch, SALLOC_ENV_… for salloc.
+// Shape    Users: the options of option_texts, in srun, sbatch, salloc and #SBATCH lines. Some also as variables:
+//          SLURM_ENV_MANIFEST for srun, SBATCH_ENV_… for sbatch, SALLOC_ENV_… for salloc.
 //          Administrators: KEY=VALUE words behind the plugin's name in plugstack.conf (etc/plugstack.conf explains them).
 // Errors   usage.
 #pragma once
@@ -56,58 +56,68 @@ enum class Role : unsigned char {
     passing,   // what is done with an environment that is there already
 };
 
+/// What an option means that stands more than once in one place.
+enum class Repeated : unsigned char {
+    once,    // the same value each time, or an error
+    adds,    // all values, in the order given
+    either,  // patterns: what one of them matches
+};
+
 struct OptionText {
     const char* name;      // without the dashes; behind "env-", `senv resolve` calls it the same
     const char* argument;  // as shown in --help; null: none
     const char* usage;
     Form form;
     Role role;
+    Repeated repeated;
     bool has_variable;
 };
 
 /// Indexed by Option.
 inline constexpr std::array<OptionText, 17> option_texts = {{
     {"env-manifest", "FILE[,FILE...]", "run the job in the Guix environment of these manifests", Form::files,
-     Role::names, true},
+     Role::names, Repeated::adds, true},
     {"env-packages", "SPEC[,SPEC...]",
      "run the job in a Guix environment of these packages: name, name@version or name:output", Form::text, Role::names,
-     true},
+     Repeated::adds, true},
     {"env-development", "PACKAGE[,PACKAGE...]",
-     "with all that is needed to build these packages, as guix shell -D does", Form::list, Role::names, false},
+     "with all that is needed to build these packages, as guix shell -D does", Form::list, Role::names, Repeated::adds,
+     false},
     {"env-file", "FILE", "with the package that the Scheme code in FILE evaluates to, as guix shell -f does",
-     Form::file, Role::names, false},
+     Form::file, Role::names, Repeated::adds, false},
     {"env-expression", "EXPR", "with the package that this Scheme expression evaluates to, as guix shell -e does",
-     Form::text, Role::names, false},
+     Form::text, Role::names, Repeated::adds, false},
     {"env-load-path", "DIR[,DIR...]", "look for package modules in these folders first, as guix shell -L does",
-     Form::files, Role::details, false},
+     Form::files, Role::details, Repeated::adds, false},
     {"env-channels", "FILE", "take the packages from the channels in FILE, as guix time-machine -C does", Form::file,
-     Role::details, true},
+     Role::details, Repeated::once, true},
     {"env-transform", "KEY=VALUE...",
      "transform the packages, with Guix's options without their dashes: 'with-input=openmpi=mpich tune=skylake'",
-     Form::text, Role::details, false},
+     Form::text, Role::details, Repeated::adds, false},
     {"env-tune", "CPU|auto",
      "tune packages for this CPU, as guix shell --tune does; auto: the one that the site names for the partition or "
      "constraint on the command line",
-     Form::text, Role::details, false},
+     Form::text, Role::details, Repeated::once, false},
     {"env-amd-gpu", "LIST", "make packages for these AMD GPUs (gfx90a,gfx942), as guix shell --amd-gpu does",
-     Form::text, Role::details, false},
+     Form::text, Role::details, Repeated::adds, false},
     {"env-lock", "FILE", "run the job in the environment that senv lock wrote to FILE; needs no Guix", Form::file,
-     Role::names, true},
+     Role::names, Repeated::once, true},
     {"env-profile", "PATH", "run the job in this Guix profile, or the one that this link names; needs no Guix",
-     Form::file, Role::names, true},
+     Form::file, Role::names, Repeated::once, true},
     {"env-build", "never|here", "whether packages are built that no server has; what would be is listed", Form::text,
-     Role::details, false},
-    {"env-refresh", nullptr, "resolve anew what has been resolved before", Form::flag, Role::details, false},
+     Role::details, Repeated::once, false},
+    {"env-refresh", nullptr, "resolve anew what has been resolved before", Form::flag, Role::details, Repeated::once,
+     false},
     {"env-pure", nullptr,
      "keep none of the job's variables but those of Slurm, MPI, OpenMP and devices, and those that guix shell --pure "
      "keeps",
-     Form::flag, Role::entering, true},
+     Form::flag, Role::entering, Repeated::once, true},
     {"env-preserve", "REGEX", "keep variables with names that match, as guix shell --preserve does", Form::text,
-     Role::entering, false},
+     Role::entering, Repeated::either, false},
     {"env-passthrough", "use|ignore|error",
      "what a step that names no environment does with the job's: use it (default), run without, fail. The value none "
      "of any --env option: as if it were not given",
-     Form::text, Role::passing, true},
+     Form::text, Role::passing, Repeated::once, true},
 }};
 
 constexpr const OptionText& text_of(Option option) {
@@ -118,11 +128,14 @@ constexpr const OptionText& text_of(Option option) {
 enum class Place : unsigned char { nowhere, batch_script, variable, command_line };
 
 struct Choice {
-    std::string value;
+    std::vector<std::string> values;
     Place place = Place::nowhere;
+
+    /// Of an option that has one value at most; empty: none.
+    std::string_view value() const { return values.empty() ? std::string_view() : values.front(); }
 };
 
-/// What this command asks for: indexed by Option. A value that was not given, or is "none", is empty and nowhere.
+/// What this command asks for: indexed by Option. What was not given, or is "none", has no values and is nowhere.
 struct Request {
     std::array<Choice, option_texts.size()> choices;
 
@@ -143,6 +156,10 @@ inline constexpr std::string_view flag_value = "yes";
 /// Whether Slurm may carry `value` on. The file or the packages it names are looked at when it is resolved.
 /// `where`: who gave it, for the error: an option with its dashes, or a variable.
 Result<void> check_value(Option option, std::string_view value, std::string_view where);
+
+/// What an option means that has these values in one place, each of which has passed check_value(): none for "none",
+/// one unless the option adds up. usage: "none" beside a value, two values where one can count, or more than may travel together.
+Result<std::vector<std::string>> together(Option option, std::vector<std::string> values, Place place);
 
 struct Settings {
     std::string senv = "/usr/bin/senv";                   // senv=      the command that resolves, on submit hosts

@@ -28,6 +28,13 @@ int or_refuse(spank_t handle, F&& body) noexcept {
     return ESPANK_SUCCESS;
 }
 
+/// Of a value that Slurm has just read.
+Place place_of(const char* value) {
+    if (host.program() != Program::sbatch) return Place::command_line;
+    if (value == nullptr) return Place::nowhere;
+    return host.is_on_command_line(value) ? Place::command_line : Place::batch_script;
+}
+
 int take_option(int which, const char* value, int remote) noexcept {
     if (remote != 0) return ESPANK_SUCCESS;  // the node enters what was resolved, and reads no request
     const Result<void> taken = contained([&]() -> Result<void> {
@@ -35,7 +42,7 @@ int take_option(int which, const char* value, int remote) noexcept {
         const bool is_flag = text_of(option).form == Form::flag;
         const std::string_view text = value != nullptr ? value : is_flag ? flag_value : "";
         SENV_TRY(check_value(option, text, std::string("--") + text_of(option).name));
-        given[static_cast<std::size_t>(which)] = text;
+        given.add(option, {std::string(text), place_of(value)});
         return {};
     });
     if (taken) return ESPANK_SUCCESS;
@@ -77,6 +84,7 @@ Result<void> submit(int count, char** words) {
     }
     const bool is_later = first_component.has_value();
     SENV_TRY(agree_with_first(host, given, first_component));
+    given.next_component();
     const bool is_srun = host.program() == Program::srun;
     if (is_srun && may_have_environment && (is_later || has_components(host))) mark_components(host);
     return {};

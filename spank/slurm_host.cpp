@@ -86,6 +86,19 @@ std::vector<std::string> SlurmHost::option_words() const {
     return words;
 }
 
+// sbatch hands on what getopt(3) found: a pointer into the command line, or into a copy of a line of the script.
+bool SlurmHost::is_on_command_line(const char* value) const {
+    constexpr std::size_t arg_start = 45,
+                          arg_end = 46;  // proc(5): fields 48 and 49, counted from the one after "(comm) "
+    const auto text = read_small_file("/proc/self/stat", 4096);
+    if (!text || text->rfind(") ") == text->npos) return true;
+    const auto fields = split(std::string_view(*text).substr(text->rfind(") ") + 2), ' ');
+    if (fields.size() <= arg_end) return true;
+    const auto address = reinterpret_cast<std::uintptr_t>(value);
+    return address >= parse_decimal(fields[arg_start]).value_or(0) &&
+           address < parse_decimal(fields[arg_end]).value_or(0);
+}
+
 std::string SlurmHost::working_folder() const {
     std::array<char, PATH_MAX> path = {};
     return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();

@@ -21,6 +21,9 @@ public:
     void unset_own_variable(const char* name) override;
     std::vector<std::string> command_line() const override;
     std::vector<std::string> option_words() const override;
+    /// Whether `value`, as the callback of an option was given it, is part of the command line. sbatch also reads a
+    /// script.
+    bool is_on_command_line(const char* value) const;
     std::string working_folder() const override;
     std::string cluster() const override;
     Result<Submission> submission_of(std::uint32_t job) const override;

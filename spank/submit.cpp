@@ -127,37 +127,48 @@ std::string_view words_for(Place place) {
     return "";
 }
 
-// Of what Slurm read, only sbatch can have found something elsewhere than on the command line.
-Place place_of(const Host& host, Option option) {
-    if (host.program() != Program::sbatch) return Place::command_line;
+Place place_of(const Host& host, Option option, const Given::Value& value) {
+    if (value.place != Place::nowhere) return value.place;
     const std::string name = std::string("--") + text_of(option).name;
-    return is_there(host.option_words(), word_of(name)) ? Place::command_line : Place::batch_script;
+    const OptionWord flag = word_of(name);
+    const auto words = host.option_words();
+    const auto stands_alone = [&](const std::string& word) {
+        return behind(word, flag) && word.find('=') == word.npos;
+    };
+    return std::ranges::any_of(words, stands_alone) ? Place::command_line : Place::batch_script;
 }
 
 bool is_nested_step(const Host& host) {
     return host.program() == Program::srun && is_inside_job(host) && host.own_variable(resolution_variable);
 }
 
-Result<Choice> choose(const Host& host, Option option, const std::optional<std::string>& given, bool is_nested) {
+Result<Choice> choose(const Host& host, Option option, std::span<const Given::Value> given, bool is_nested) {
     Choice choice;
-    if (given) choice = {*given, place_of(host, option)};
+    for (const auto& value : given) {
+        const Place place = place_of(host, option, value);
+        if (place < choice.place) continue;
+        if (place > choice.place) choice = {{}, place};
+        choice.values.push_back(value.text);
+    }
     const OptionText& text = text_of(option);
     const bool may_have_leaked = is_nested && option != Option::passthrough;
     if (choice.place != Place::command_line && text.has_variable && !may_have_leaked) {
         const std::string name = variable_of(host, text);
         if (const auto value = host.own_variable(name.c_str()); value && !value->empty()) {
             SENV_TRY(check_value(option, *value, name));
-            choice = {*value, Place::variable};
+            choice = {{*value}, Place::variable};
         }
     }
-    return choice.value == no_value ? Choice() : choice;
+    choice.values = SENV_TRY(together(option, std::move(choice.values), choice.place));
+    return choice.values.empty() ? Choice() : choice;
 }
 
 Result<Request> choose(const Host& host, const Given& given) {
     Request request;
     const bool is_nested = is_nested_step(host);
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
-        request.choices[i] = SENV_TRY(choose(host, Option{static_cast<unsigned char>(i)}, given[i], is_nested));
+        const auto option = Option{static_cast<unsigned char>(i)};
+        request[option] = SENV_TRY(choose(host, option, given[option], is_nested));
     }
     return request;
 }
@@ -227,29 +238,32 @@ void add_destination(const Host& host, std::vector<std::string>& question) {
     if (!constraint.empty()) question.push_back("--constraint=" + constraint);
 }
 
+void add_words(const Host& host, const OptionText& option, const std::string& value,
+               std::vector<std::string>& question) {
+    const std::string name = "--" + std::string(option.name).substr(std::string_view("env-").size());
+    switch (option.form) {
+        case Form::flag: question.push_back(name); break;
+        case Form::text: question.push_back(name + "=" + value); break;
+        case Form::file: question.push_back(name + "=" + absolute(host, value)); break;
+        case Form::list:
+        case Form::files:
+            for (const auto part : split(value, ',')) {
+                const bool is_file = option.form == Form::files;
+                question.push_back(name + "=" + (is_file ? absolute(host, part) : std::string(part)));
+            }
+    }
+}
+
 std::vector<std::string> question(const Host& host, const Settings& settings, const Request& request) {
     std::vector<std::string> words = {settings.senv, "resolve", "--for-slurm"};
     const auto how = loudness(host);
     if (how == Loudness::quiet) words.emplace_back("--quiet");
     if (how == Loudness::verbose) words.emplace_back("--verbose");
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
-        const OptionText& text = option_texts[i];
-        const std::string& value = request.choices[i].value;
-        if (!is_resolved(text) || value.empty()) continue;
-        const std::string name = "--" + std::string(text.name).substr(std::string_view("env-").size());
-        switch (text.form) {
-            case Form::flag: words.push_back(name); break;
-            case Form::text: words.push_back(name + "=" + value); break;
-            case Form::file: words.push_back(name + "=" + absolute(host, value)); break;
-            case Form::list:
-            case Form::files:
-                for (const auto part : split(value, ',')) {
-                    const bool is_file = text.form == Form::files;
-                    words.push_back(name + "=" + (is_file ? absolute(host, part) : std::string(part)));
-                }
-        }
+        if (!is_resolved(option_texts[i])) continue;
+        for (const auto& value : request.choices[i].values) add_words(host, option_texts[i], value, words);
     }
-    if (request[Option::tune].value == site_cpu) add_destination(host, words);
+    if (request[Option::tune].value() == site_cpu) add_destination(host, words);
     words.push_back("--source=" + source_of(request));
     return words;
 }
@@ -258,12 +272,14 @@ std::vector<std::string> question(const Host& host, const Settings& settings, co
 void tell(Host& host, const Request& request) {
     if (loudness(host) != Loudness::verbose) return;
     for (std::size_t i = 0; i < option_texts.size(); ++i) {
-        const auto& [value, place] = request.choices[i];
+        const auto& [values, place] = request.choices[i];
         if (place == Place::nowhere) continue;
         const std::string from = place == Place::command_line ? "the command line"
                                  : place == Place::variable   ? variable_of(host, option_texts[i])
                                                               : "an #SBATCH line";
-        host.info("senv: --" + std::string(option_texts[i].name) + "=" + printable(value) + ", from " + from);
+        for (const auto& value : values) {
+            host.info("senv: --" + std::string(option_texts[i].name) + "=" + printable(value) + ", from " + from);
+        }
     }
     if (!is_nested_step(host)) return;
     for (const auto& text : option_texts) {
@@ -412,7 +428,7 @@ Result<std::optional<Resolution>> resolve(const Host& host, const Result<Setting
 
 Result<void> pass_on(Host& host, Resolution resolution, const Request& request) {
     if (request[Option::pure].place != Place::nowhere) resolution.keeping.pure = true;
-    if (const auto& names = request[Option::preserve].value; !names.empty()) resolution.keeping.preserve = names;
+    if (const auto names = request[Option::preserve].value(); !names.empty()) resolution.keeping.preserve = names;
     const std::string text = resolution.encode();
     if (!Resolution::parse(text)) {
         return Error(Kind::usage,
@@ -429,6 +445,13 @@ Result<void> pass_on(Host& host, Resolution resolution, const Request& request) 
 }
 
 }  // namespace
+
+void Given::add(Option option, Value value) {
+    const auto i = static_cast<std::size_t>(option);
+    if (is_earlier_[i]) values_[i].clear();
+    is_earlier_[i] = false;
+    values_[i].push_back(std::move(value));
+}
 
 bool makes_a_job(const Host& host) {
     if (host.program() == Program::srun) return !is_inside_job(host) && !other_job(host);
@@ -449,7 +472,7 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     Request request = SENV_TRY(choose(host, given));
     tell(host, request);
     let_the_weaker_give_way(host, request);
-    const std::string& passthrough = request[Option::passthrough].value;
+    const std::string passthrough(request[Option::passthrough].value());
     const auto other = other_job(host);
     std::optional<Resolution> resolution;
     if (asks(request, Role::names) || asks(request, Role::details)) {
@@ -478,7 +501,8 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
 }
 
 Result<void> agree_with_first(const Host& host, const Given& given, std::optional<std::string>& first) {
-    if (first && given[static_cast<std::size_t>(Option::tune)] == site_cpu) {
+    const auto is_site_cpu = [](const auto& value) { return value.text == site_cpu; };
+    if (first && std::ranges::any_of(given[Option::tune], is_site_cpu)) {
         return Error(Kind::usage, "cannot use --env-tune=auto in a heterogeneous job: its components may run anywhere")
             .hint("give --env-tune=CPU, one that all components run on");
     }

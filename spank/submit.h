@@ -1,6 +1,7 @@
 // submit.h: what srun, sbatch and salloc do. Every mistake of a user is found here, before there is a job.
 //
-// In       Of each option counts, in this order: the command line, the variable (SLURM_ENV_…), the #SBATCH line. A step of a
+// In       Of each option counts, in this order: the command line, the variable (SLURM_ENV_…), the #SBATCH lines. All values in the
+//          place that counts are taken together, those in weaker ones are not looked at (together() in options.h). A step of a
 //          job that has an environment looks at no variable but SLURM_ENV_PASSTHROUGH: they may have leaked in from the
 //          shell that submitted it. Slurm's own variables for options of plugins count nowhere. A lock or a profile and what
 //          cannot stand beside it: what is named in the weaker place gives way.
@@ -20,8 +21,10 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cache/base/result.h"
 #include "spank/host.h"
@@ -53,8 +56,24 @@ inline constexpr std::array<Hidden, 2> hidden_variables = {{
      "kill $$)"},
 }};
 
-/// What Slurm read from #SBATCH lines and then from the command line, indexed by Option; each has passed check_value().
-using Given = std::array<std::optional<std::string>, option_texts.size()>;
+/// What Slurm read from #SBATCH lines and then from the command line, each value having passed check_value().
+class Given {
+public:
+    struct Value {
+        std::string text;
+        Place place = Place::nowhere;  // nowhere: of a flag that stands alone, which does not tell
+    };
+
+    void add(Option option, Value value);
+    /// What is added from now on is of the next component of a heterogeneous job: of each option, it replaces what
+    /// there was.
+    void next_component() { is_earlier_.fill(true); }
+    std::span<const Value> operator[](Option option) const { return values_[static_cast<std::size_t>(option)]; }
+
+private:
+    std::array<std::vector<Value>, option_texts.size()> values_;
+    std::array<bool, option_texts.size()> is_earlier_ = {};
+};
 
 /// Whether this command makes a job, rather than a step of one that is there. Valid from init_post_opt until the job is made.
 bool makes_a_job(const Host& host);

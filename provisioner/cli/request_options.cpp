@@ -55,7 +55,8 @@ void add_request_options(CLI::App& command, RequestOptions& options) {
                     "Tune packages for this CPU, as guix shell --tune=CPU; auto: the site's default CPU")
         ->type_name("CPU|auto");
     command.add_option("--amd-gpu", options.request.amd_gpu, "Build for these GPUs, as guix shell --amd-gpu=LIST")
-        ->type_name("LIST");
+        ->type_name("LIST")
+        ->join(',');
     command.add_option("-C,--channels", options.request.channels, "A channel file, as for guix time-machine")
         ->type_name("FILE");
     command

@@ -117,7 +117,8 @@ void add_run_command(CLI::App& app, const GlobalOptions& global, Action& action)
     add_request_options(*run, *options);
     add_given_options(*run, *options);
     run->add_flag("--pure", options->pure, "Drop the variables that guix shell --pure drops");
-    run->add_option("-E,--preserve", options->preserve, "Keep variables whose names match")->type_name("REGEX");
+    run->add_option("-E,--preserve", options->preserve, "Keep variables whose names match")->type_name("REGEX")
+        ->join('|');
     run->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
         ->type_name("FILE")
         ->capture_default_str();

@@ -311,6 +311,29 @@ JOB
     says "cannot use '--env-pure' alone" "hint: "
 }
 
+@test "an option given twice adds up in one place, and is replaced by a stronger one" {
+    script twice.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-channels=channels.scm
+#SBATCH --env-packages=senv-hello
+#SBATCH --env-packages=senv-grep,senv-bash
+#SBATCH --env-expression="(@ (senv-test packages) senv-sed)"
+#SBATCH --env-expression="(@ (senv-test packages) senv-coreutils)"
+for program in senv-hello grep sed ls; do
+    [[ $(type -P $program) == "$GUIX_ENVIRONMENT"/bin/* ]] && echo "has $program"
+done
+JOB
+    run -0 alice sbatch --wait -o job.out twice.sh
+    run -0 alice cat job.out
+    says "has senv-hello" "has grep" "has sed" "has ls"
+    run -0 alice sbatch --wait -o job.out --env-packages=senv-hello --env-packages=senv-bash twice.sh
+    run -0 alice cat job.out
+    says "has senv-hello" "has sed" "has ls"
+    [[ $output != *"has grep"* ]]
+    run -0 --separate-stderr alice env MY=1 OUR=2 THEIR=3 srun "${hello[@]}" --env-pure --env-preserve=^MY --env-preserve='^OUR$' env
+    [[ $output == *MY=1* && $output == *OUR=2* && $output != *THEIR=3* ]]
+}
+
 @test "what senv resolve takes, srun and sbatch pass on: lists, quoted text, names relative to here" {
     script expression.sh <<'JOB'
 #!/bin/bash

@@ -65,6 +65,54 @@ TEST(CheckValue, NamesTheVariableThatHeldIt) {
                 FailsWith(Kind::usage, "value of SBATCH_ENV_PURE: "));
 }
 
+using Values = std::vector<std::string>;
+Result<Values> in_script(Option option, const Values& values) {
+    return together(option, values, Place::batch_script);
+}
+
+TEST(Together, AddsUpInTheOrderGiven) {
+    EXPECT_EQ(in_script(Option::packages, {}).value(), Values());
+    EXPECT_EQ(in_script(Option::packages, {"b", "a,c", "b"}).value(), (Values{"b", "a,c", "b"}));
+    for (const Option option : {Option::manifest, Option::development, Option::file, Option::expression,
+                                Option::load_path, Option::transform, Option::amd_gpu}) {
+        EXPECT_EQ(in_script(option, {"b", "a"}).value(), (Values{"b", "a"})) << text_of(option).name;
+    }
+    EXPECT_EQ(in_script(Option::preserve, {"^A", "B"}).value(), Values{"^A|B"});
+}
+
+TEST(Together, TakesTheSameValueTwiceAsOneWhereOneCanCount) {
+    for (const Option option : {Option::channels, Option::tune, Option::lock, Option::profile}) {
+        EXPECT_EQ(in_script(option, {"x", "x"}).value(), Values{"x"}) << text_of(option).name;
+        EXPECT_THAT(in_script(option, {"x", "x", "y"}), FailsWith(Kind::usage, "=x and --env-"))
+            << text_of(option).name;
+    }
+    EXPECT_EQ(in_script(Option::pure, {"yes", "1"}).value(), Values{"yes"});
+    EXPECT_THAT(in_script(Option::build, {"here", "never"}),
+                FailsWith(Kind::usage,
+                          "cannot use both --env-build=here and --env-build=never in #SBATCH lines: only one of them"));
+}
+
+TEST(Together, TakesNoneBesideAValueInOnePlaceAsAMistake) {
+    for (const auto& option : {Option::packages, Option::preserve, Option::lock}) {
+        EXPECT_EQ(in_script(option, {"none", "none"}).value(), Values()) << text_of(option).name;
+        EXPECT_THAT(in_script(option, {"x", "x", "none"}), FailsWith(Kind::usage, "=x and --env-"))
+            << text_of(option).name;
+        EXPECT_THAT(in_script(option, {"none", "x"}), FailsWith(Kind::usage, "=none and --env-"))
+            << text_of(option).name;
+    }
+    EXPECT_THAT(together(Option::pure, {"1", "none"}, Place::command_line),
+                FailsWith(Kind::usage, "cannot use both --env-pure and --env-pure=none on the command line: only one"));
+}
+
+TEST(Together, LimitsTheSum) {
+    EXPECT_THAT(in_script(Option::packages, {std::string(2047, 'x'), std::string(2047, 'x')}), IsOk());
+    EXPECT_THAT(in_script(Option::packages, {std::string(2048, 'x'), std::string(2047, 'x')}),
+                FailsWith(Kind::usage, "cannot use the values of --env-packages: together they have 4096 bytes"));
+    EXPECT_THAT(
+        in_script(Option::preserve, {std::string(500, 'x'), std::string(500, 'x')}),
+        FailsWith(Kind::usage, "cannot use the values of --env-preserve: it has 1001 bytes, the limit is 1000"));
+}
+
 TEST(Settings, HaveDefaults) {
     const auto settings = Settings::parse({});
     ASSERT_THAT(settings, IsOk());

@@ -38,7 +38,10 @@ protected:
     std::string words() const { return read_small_file(dir_ / "words", 10000).value(); }
 
     Result<Outcome> submit() { return after_options(host_, settings_, given_); }
-    std::optional<std::string>& value(Option option) { return given_[static_cast<std::size_t>(option)]; }
+    void give(Option option, const std::string& text, Place place = Place::command_line) {
+        given_.next_component();  // instead of what it was
+        given_.add(option, {text, place});
+    }
     std::string travels() { return host_.own[resolution_variable]; }
 
     test::TempDir dir_;
@@ -57,9 +60,9 @@ TEST_F(Submit, WithoutAnythingDoesNothing) {
 
 TEST_F(Submit, AsksSenvWithAbsoluteFiles) {
     senv_answers();
-    value(Option::manifest) = "m.scm";
-    value(Option::packages) = "hello,openmpi@4";
-    value(Option::channels) = "/etc/channels.scm";
+    give(Option::manifest, "m.scm");
+    give(Option::packages, "hello,openmpi@4");
+    give(Option::channels, "/etc/channels.scm");
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_EQ(
         words(),
@@ -71,21 +74,21 @@ TEST_F(Submit, AsksSenvWithAbsoluteFiles) {
 
 TEST_F(Submit, AsksSenvWithEveryOption) {
     senv_answers();
-    value(Option::manifest) = "m.scm,/n.scm";
-    value(Option::development) = "hello,gcc";
-    value(Option::file) = "a,b.scm";
-    value(Option::expression) = "(f \"x,y\")";
-    value(Option::load_path) = "lib,/lib";
-    value(Option::transform) = "with-input=openmpi=mpich";
-    value(Option::tune) = "skylake";
-    value(Option::amd_gpu) = "gfx90a,gfx942";
-    value(Option::lock) = "job.lock";
-    value(Option::profile) = "profile";
-    value(Option::build) = "never";
-    value(Option::refresh) = "yes";
-    value(Option::pure) = "yes";
-    value(Option::preserve) = "^X";
-    value(Option::passthrough) = "error";
+    give(Option::manifest, "m.scm,/n.scm");
+    give(Option::development, "hello,gcc");
+    give(Option::file, "a,b.scm");
+    give(Option::expression, "(f \"x,y\")");
+    give(Option::load_path, "lib,/lib");
+    give(Option::transform, "with-input=openmpi=mpich");
+    give(Option::tune, "skylake");
+    give(Option::amd_gpu, "gfx90a,gfx942");
+    give(Option::lock, "job.lock");
+    give(Option::profile, "profile");
+    give(Option::build, "never");
+    give(Option::refresh, "yes");
+    give(Option::pure, "yes");
+    give(Option::preserve, "^X");
+    give(Option::passthrough, "error");
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_EQ(words(),
               "resolve\n--for-slurm\n--manifest=/home/u/m.scm\n--manifest=/n.scm\n--development=hello\n"
@@ -98,8 +101,8 @@ TEST_F(Submit, AsksSenvWithEveryOption) {
 
 TEST_F(Submit, TellsSenvWhereTheJobIsToRunForTheSitesCpu) {
     senv_answers();
-    value(Option::packages) = "hello";
-    value(Option::tune) = "auto";
+    give(Option::packages, "hello");
+    give(Option::tune, "auto");
     host_.own = {{"SLURM_PARTITION", "p"}, {"SLURM_CONSTRAINT", "c"}, {"SBATCH_PARTITION", "other"}};
     const auto asked = [&](std::vector<std::string> line) {
         host_.words = std::move(line);
@@ -119,14 +122,14 @@ TEST_F(Submit, TellsSenvWhereTheJobIsToRunForTheSitesCpu) {
     EXPECT_EQ(asked({"srun", "-n4p", "--par=a", "--con", "-qC", "-"}), "--partition=p\n--constraint=c\n");
     host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_JOB_PARTITION", "of-the-job"}};
     EXPECT_EQ(asked({"srun", "-p", "a"}), "--partition=of-the-job\n");
-    value(Option::tune) = "skylake";
+    give(Option::tune, "skylake");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_THAT(words(), testing::Not(testing::HasSubstr("--partition")));
 }
 
 TEST_F(Submit, ForgetsTheRequestOnceItIsResolved) {
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     host_.own = {{"_SLURM_SPANK_OPTION_senv_env_packages", "hello"},
                  {"SLURM_SPANK__SLURM_SPANK_OPTION_senv_env_packages", "hello"},
                  {"SLURM_SPANK__SLURM_SPANK_OPTION_other_env_packages", "other"}};
@@ -140,7 +143,7 @@ TEST_F(Submit, ForgetsTheRequestOnceItIsResolved) {
 
 TEST_F(Submit, SaysWhereTheRequestStood) {
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello", Place::batch_script);
     host_.program_is = Program::sbatch;
     host_.words = {"sbatch", "job.sh"};
     ASSERT_THAT(submit(), IsOk());
@@ -149,7 +152,7 @@ TEST_F(Submit, SaysWhereTheRequestStood) {
     ASSERT_THAT(submit(), IsOk());
     EXPECT_EQ(travels(), resolved + "environment:--env-packages");
     host_.own = {{"SBATCH_ENV_PACKAGES", "other"}};
-    host_.words = {"sbatch", "--env-pac=hello", "job.sh"};
+    give(Option::packages, "hello");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
@@ -162,9 +165,9 @@ TEST_F(Submit, TheCommandLineWinsOverTheVariableAndThatOverTheBatchScript) {
     host_.words = {"sbatch", "-v", "--env-man", "line.scm", "job.sh"};
     host_.own = {
         {"SBATCH_ENV_MANIFEST", "variable.scm"}, {"SBATCH_ENV_CHANNELS", "variable.scm"}, {"SLURM_ENV_LOCK", "x"}};
-    value(Option::manifest) = "line.scm";
-    value(Option::channels) = "script.scm";
-    value(Option::tune) = "skylake";
+    give(Option::manifest, "line.scm");
+    give(Option::channels, "script.scm", Place::batch_script);
+    give(Option::tune, "skylake", Place::batch_script);
     ASSERT_THAT(submit(), IsOk());
     EXPECT_EQ(words(),
               "resolve\n--for-slurm\n--verbose\n--manifest=/home/u/line.scm\n--channels=/home/u/variable.scm\n"
@@ -217,11 +220,8 @@ TEST_F(Submit, WhatALockExcludesGivesWayInTheWeakerPlace) {
         host_.words = {"sbatch", "-v"};
         host_.infos.clear();
         given_ = {};
-        for (const auto& [option, text] : row.script) value(option) = text;
-        for (const auto& [option, text] : row.line) {
-            value(option) = text;
-            host_.words.push_back(std::string("--") + text_of(option).name + "=" + text);
-        }
+        for (const auto& [option, text] : row.script) give(option, text, Place::batch_script);
+        for (const auto& [option, text] : row.line) give(option, text);
         ASSERT_THAT(submit(), IsOk());
         const std::string begin = "resolve\n--for-slurm\n--verbose\n";
         EXPECT_THAT(words(), testing::StartsWith(begin + row.wanted + "--source="));
@@ -232,6 +232,75 @@ TEST_F(Submit, WhatALockExcludesGivesWayInTheWeakerPlace) {
         }
         EXPECT_EQ(said, row.gave_way);
     }
+}
+
+TEST_F(Submit, ValuesOfOnePlaceAddUpAndReplaceThoseOfAWeakerOne) {
+    senv_answers();
+    host_.program_is = Program::sbatch;
+    const auto script = Place::batch_script;
+    for (const auto& [text, place] : {std::pair("a", script), std::pair("b,c", script)}) {
+        given_.add(Option::packages, {text, place});
+        given_.add(Option::transform, {std::string("with-input=x=") + text, place});
+        given_.add(Option::preserve, {text, place});
+    }
+    given_.add(Option::expression, {"(f 1)", script});
+    given_.add(Option::expression, {"(f 2)", Place::command_line});
+    given_.add(Option::expression, {"(f 3)", Place::command_line});
+    given_.add(Option::manifest, {"m.scm", Place::command_line});
+    given_.add(Option::manifest, {"n.scm,/o.scm", Place::command_line});
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::StartsWith(
+                             "resolve\n--for-slurm\n--manifest=/home/u/m.scm\n--manifest=/home/u/n.scm\n"
+                             "--manifest=/o.scm\n--packages=a\n--packages=b,c\n--expression=(f 2)\n--expression=(f 3)\n"
+                             "--transform=with-input=x=a\n--transform=with-input=x=b,c\n--source="));
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=plain:a%7cb%2cc "));
+    host_.own = {{"SBATCH_ENV_PACKAGES", "d"}};
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::HasSubstr("\n--packages=d\n--expression"));
+    given_.add(Option::packages, {"none", Place::command_line});
+    host_.words = {"sbatch", "-v"};
+    host_.infos.clear();
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::Not(testing::HasSubstr("--packages")));
+    EXPECT_THAT(host_.infos, testing::IsSupersetOf({"senv: --env-manifest=m.scm, from the command line",
+                                                    "senv: --env-manifest=n.scm,/o.scm, from the command line"}));
+}
+
+TEST_F(Submit, ContradictionsInOnePlaceAreMistakes) {
+    senv_answers();
+    host_.program_is = Program::sbatch;
+    give(Option::packages, "hello", Place::batch_script);
+    given_.add(Option::packages, {"none", Place::batch_script});
+    EXPECT_THAT(submit(), FailsWith(Kind::usage,
+                                    "cannot use both --env-packages=hello and --env-packages=none in #SBATCH "
+                                    "lines"));
+    given_.add(Option::packages, {"other", Place::command_line});
+    EXPECT_THAT(submit(), IsOk());
+    given_.add(Option::tune, {"skylake", Place::command_line});
+    given_.add(Option::tune, {"skylake", Place::command_line});
+    EXPECT_THAT(submit(), IsOk());
+    given_.add(Option::tune, {"znver4", Place::command_line});
+    EXPECT_THAT(submit(), FailsWith(Kind::usage,
+                                    "cannot use both --env-tune=skylake and --env-tune=znver4 on the command "
+                                    "line"));
+}
+
+// Slurm does not say where a flag without a value stood.
+TEST_F(Submit, AFlagThatStandsAloneIsLookedForOnTheCommandLine) {
+    senv_answers();
+    host_.program_is = Program::sbatch;
+    give(Option::packages, "hello");
+    given_.add(Option::pure, {"yes", Place::nowhere});
+    host_.own = {{"SBATCH_ENV_PURE", "none"}};
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=plain "));
+    host_.words = {"sbatch", "--env-pu"};
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure "));
+    host_.words = {"sbatch", "--env-pure=none"};
+    given_.add(Option::pure, {"none", Place::command_line});
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=plain "));
 }
 
 TEST_F(Submit, EachProgramHasVariablesOfItsOwn) {
@@ -248,12 +317,12 @@ TEST_F(Submit, EachProgramHasVariablesOfItsOwn) {
 
 TEST_F(Submit, NoneIsAsIfNotGivenWhereverItStands) {
     host_.own = {{"SLURM_ENV_MANIFEST", "m.scm"}, {"SLURM_ENV_PROFILE", "none"}};
-    value(Option::manifest) = "none";
-    value(Option::refresh) = "none";
+    give(Option::manifest, "none");
+    give(Option::refresh, "none");
     EXPECT_EQ(submit().value(), Outcome::plain);
     host_.program_is = Program::sbatch;
     host_.own = {{"SBATCH_ENV_LOCK", "none"}};
-    value(Option::lock) = "script.lock";
+    give(Option::lock, "script.lock", Place::batch_script);
     EXPECT_EQ(submit().value(), Outcome::plain);
 }
 
@@ -290,7 +359,7 @@ TEST_F(Submit, InsideAJobWithoutAnEnvironmentVariablesCount) {
 
 TEST_F(Submit, SenvIsAsLoudAsTheCommand) {
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     for (const auto& [word, passed] : {std::pair("-Q", "--quiet\n"), std::pair("--quiet", "--quiet\n"),
                                        std::pair("-vvv", "--verbose\n"), std::pair("--verb", "--verbose\n"),
                                        std::pair("--version", ""), std::pair("-qhigh", ""), std::pair("-", "")}) {
@@ -305,9 +374,9 @@ TEST_F(Submit, SenvIsAsLoudAsTheCommand) {
 
 TEST_F(Submit, PureAndPreserveTravel) {
     senv_answers();
-    value(Option::packages) = "hello";
-    value(Option::pure) = "yes";
-    value(Option::preserve) = "^A B";
+    give(Option::packages, "hello");
+    give(Option::pure, "yes");
+    give(Option::preserve, "^A B");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure:%5eA%20B from=command-line:--env-packages"));
     EXPECT_EQ(host_.control[job_control_resolution], travels());
@@ -316,16 +385,16 @@ TEST_F(Submit, PureAndPreserveTravel) {
 
 TEST_F(Submit, PureAloneChangesWhatAStepInherits) {
     host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}};
-    value(Option::pure) = "yes";
+    give(Option::pure, "yes");
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure from=x"));
 }
 
 TEST_F(Submit, PureWithoutAnEnvironmentIsAMistake) {
-    value(Option::pure) = "yes";
+    give(Option::pure, "yes");
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use '--env-pure' alone"));
-    value(Option::pure).reset();
-    value(Option::preserve) = "X";
+    give(Option::pure, "none");
+    give(Option::preserve, "X");
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use '--env-preserve' alone"));
 }
 
@@ -335,9 +404,9 @@ TEST_F(Submit, APatternThatDoesNotFitIsRefused) {
         for (int i = 0; i < 30; ++i) channels += ",b@" + std::string(40, 'a');
         return channels;
     }() + " enter=plain from=x'\n");
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_THAT(submit(), IsOk());
-    value(Option::preserve) = std::string(1000, '|');
+    give(Option::preserve, std::string(1000, '|'));
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot use the value of --env-preserve: with all that travels"));
 }
 
@@ -345,7 +414,7 @@ TEST_F(Submit, APatternThatDoesNotFitIsRefused) {
 
 TEST_F(Submit, ARefusalOfSenvMakesNoEnvironment) {
     senv_is("exit 2\n");
-    value(Option::packages) = "nope";
+    give(Option::packages, "nope");
     EXPECT_EQ(submit().value(), Outcome::refused);
     EXPECT_FALSE(host_.own.contains(resolution_variable));
     EXPECT_TRUE(host_.control.empty());
@@ -353,21 +422,21 @@ TEST_F(Submit, ARefusalOfSenvMakesNoEnvironment) {
 
 TEST_F(Submit, AnAnswerThatIsNoResolutionIsAnError) {
     senv_is("echo hello\n");
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_THAT(submit(), FailsWith(Kind::corrupt, "cannot resolve the environment of --env-packages"));
     senv_is("echo '" + resolved + "x'; echo more\n");
     EXPECT_THAT(submit(), FailsWith(Kind::corrupt, "character"));
 }
 
 TEST_F(Submit, NamesASenvThatIsNotInstalled) {
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_THAT(submit(), FailsWith(Kind::missing, settings_.senv));
 }
 
 // senv says what goes together.
 TEST_F(Submit, ChannelsAloneAreAMistakeThatSenvExplains) {
     senv_is("exit 2\n");
-    value(Option::channels) = "channels.scm";
+    give(Option::channels, "channels.scm");
     EXPECT_EQ(submit().value(), Outcome::refused);
     EXPECT_THAT(words(), testing::HasSubstr("--channels=/home/u/channels.scm\n"));
 }
@@ -375,7 +444,7 @@ TEST_F(Submit, ChannelsAloneAreAMistakeThatSenvExplains) {
 TEST_F(Submit, BadWordsInPlugstackConfHurtOnlyWhoAsksForAnEnvironment) {
     const Result<Settings> bad = Error(Kind::usage, "cannot use 'x' in plugstack.conf");
     EXPECT_EQ(after_options(host_, bad, given_).value(), Outcome::plain);
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_THAT(after_options(host_, bad, given_), FailsWith(Kind::usage, "plugstack.conf"));
 }
 
@@ -393,7 +462,7 @@ TEST_F(Submit, AStepWithAResolutionThatCannotBeReadIsRefused) {
 TEST_F(Submit, AStepCanHaveAnEnvironmentOfItsOwn) {
     senv_answers();
     host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "old"}};
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
@@ -422,7 +491,7 @@ TEST_F(Submit, ANewJobFromInsideAnEnvironmentCanTakeItAlong) {
 TEST_F(Submit, PassthroughIgnoreRunsWithoutWhatTheJobHas) {
     host_.own = {{"SLURM_JOB_ID", "12"}, {job_control_copy, resolved + "x"}};
     host_.own[resolution_variable] = resolved + "x";
-    value(Option::passthrough) = "ignore";
+    give(Option::passthrough, "ignore");
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_FALSE(host_.own.contains(resolution_variable));
     EXPECT_FALSE(host_.own.contains(job_control_copy));
@@ -430,11 +499,11 @@ TEST_F(Submit, PassthroughIgnoreRunsWithoutWhatTheJobHas) {
 
 TEST_F(Submit, PassthroughErrorForbidsToInheritAndNothingElse) {
     senv_answers();
-    value(Option::passthrough) = "error";
+    give(Option::passthrough, "error");
     EXPECT_EQ(submit().value(), Outcome::plain);
     host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}};
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "it would inherit the job's environment"));
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     EXPECT_EQ(submit().value(), Outcome::environment);
     EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
 }
@@ -464,14 +533,14 @@ TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
                              {joining_variable, "use"}, {"PATH", "/bin"}, {verbose_variable, "yes"}}));
     host_.words = {"srun", "--jobid=12", "--overlap", "--pty", "bash"};
     host_.own.clear();
-    value(Option::passthrough) = "ignore";
+    give(Option::passthrough, "ignore");
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_TRUE(host_.own.empty());
-    value(Option::passthrough).reset();
-    value(Option::passthrough) = "error";
+    give(Option::passthrough, "none");
+    give(Option::passthrough, "error");
     EXPECT_EQ(submit().value(), Outcome::joining);
     EXPECT_EQ(host_.own[joining_variable], "error");
-    value(Option::passthrough).reset();
+    give(Option::passthrough, "none");
     host_.own = {{"SLURM_JOB_ID", "12"}};
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_FALSE(host_.own.contains(joining_variable));
@@ -505,15 +574,15 @@ TEST_F(Submit, AStepForAnotherJobEntersWhatWasRemembered) {
     EXPECT_EQ(travels(), resolved + "job:--jobid");
     EXPECT_FALSE(host_.own.contains(joining_variable));
 
-    value(Option::passthrough) = "error";
+    give(Option::passthrough, "error");
     EXPECT_THAT(outcome(), FailsWith(Kind::usage, "it would inherit the job's environment"));
-    value(Option::passthrough) = "ignore";
+    give(Option::passthrough, "ignore");
     EXPECT_EQ(outcome().value(), Outcome::plain);
-    value(Option::passthrough).reset();
-    value(Option::pure) = "yes";
+    give(Option::passthrough, "none");
+    give(Option::pure, "yes");
     EXPECT_EQ(outcome().value(), Outcome::environment);
     EXPECT_THAT(travels(), testing::HasSubstr(" enter=pure "));
-    value(Option::pure).reset();
+    give(Option::pure, "none");
     host_.submission.reset();
     EXPECT_EQ(outcome().value(), Outcome::joining);
 }
@@ -523,7 +592,7 @@ TEST_F(Submit, MarksAllComponentsOfAStep) {
     host_.words = {"srun", "--het-g=0,1", "pingpong"};
     EXPECT_TRUE(has_components(host_));
     host_.own = {{"PATH", "/bin"}};
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     for (int component = 0; component < 3; ++component) {
         EXPECT_EQ(submit().value(), Outcome::environment);
         EXPECT_EQ(host_.own["PATH"], "/bin");  // senv looks for Guix
@@ -568,7 +637,7 @@ TEST_F(Submit, WhatSlurmItselfCarriesIntoNestedCommandsCountsForNothing) {
 
 TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     host_.own = {{"PATH", "/usr/bin"}};
     host_.program_is = Program::sbatch;
     ASSERT_THAT(submit(), IsOk());
@@ -586,13 +655,13 @@ TEST_F(Submit, SbatchHidesTheHostFromNodesWithoutThePlugin) {
 TEST_F(Submit, ComponentsOfAHeterogeneousJobEnterTheSame) {
     std::optional<std::string> first;
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
-    value(Option::refresh) = "yes";  // another source, the same environment
+    give(Option::refresh, "yes");  // another source, the same environment
     ASSERT_THAT(submit(), IsOk());
     EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
-    value(Option::pure) = "yes";
+    give(Option::pure, "yes");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_THAT(agree_with_first(host_, given_, first), FailsWith(Kind::usage, "components of a heterogeneous job"));
     host_.own.clear();
@@ -601,9 +670,21 @@ TEST_F(Submit, ComponentsOfAHeterogeneousJobEnterTheSame) {
     EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
 }
 
+TEST_F(Submit, ComponentsOfAHeterogeneousJobDoNotAddUp) {
+    senv_answers();
+    given_.add(Option::packages, {"a", Place::command_line});
+    given_.add(Option::packages, {"b", Place::command_line});
+    given_.add(Option::channels, {"/c", Place::command_line});
+    given_.next_component();
+    given_.add(Option::packages, {"c", Place::command_line});
+    given_.add(Option::packages, {"d", Place::command_line});
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::HasSubstr("\n--packages=c\n--packages=d\n--channels=/c\n"));
+}
+
 TEST_F(Submit, TheSitesCpuIsForOneComponentOnly) {
     std::optional<std::string> first;
-    value(Option::tune) = "auto";
+    give(Option::tune, "auto");
     EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
     EXPECT_THAT(agree_with_first(host_, given_, first),
                 FailsWith(Kind::usage, "--env-tune=auto in a heterogeneous job"));
@@ -611,7 +692,7 @@ TEST_F(Submit, TheSitesCpuIsForOneComponentOnly) {
 
 TEST_F(Submit, SallocKeepsThePathOfItsShell) {
     senv_answers();
-    value(Option::packages) = "hello";
+    give(Option::packages, "hello");
     host_.own = {{"PATH", "/usr/bin"}};
     host_.program_is = Program::salloc;
     ASSERT_THAT(submit(), IsOk());

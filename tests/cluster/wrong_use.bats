@@ -1,0 +1,90 @@
+# What people do wrong with srun, sbatch and salloc, and what these then say. No environment is entered here, so there is no Guix.
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+setup_file() {
+    start_cluster wrong-use --nodes 1 --no-guix
+}
+
+teardown_file() {
+    SENV_CLUSTER=wrong-use cluster stop
+}
+
+setup() { export SENV_CLUSTER=wrong-use; }
+teardown() { passed || alice scancel -u alice; }
+
+script() { alice tee "$1" >/dev/null; }    # NAME, its text on stdin
+
+# refused TEXT… -- COMMAND…: says each text, makes no job and runs nothing.
+refused() {
+    local texts=()
+    until [[ $1 == -- ]]; do texts+=("$1"); shift; done
+    shift
+    run alice "$@"
+    fails
+    says "${texts[@]}"
+    [[ $output != *"it ran"* && $output != *"Submitted batch job"* ]]
+}
+
+@test "an option given twice: values of one place add up, those of a stronger place replace them" {
+    script twice.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-packages=script-a
+#SBATCH --env-packages=script-b,script-c --env-preserve=^A
+#SBATCH --env-preserve=^B --env-expression="(f \"x y\")" --env-expression=g
+echo it ran
+JOB
+    refused "senv: --env-packages=script-a, from an #SBATCH line" "senv: --env-packages=script-b,script-c, from an #SBATCH line" \
+        "senv: --env-preserve=^A|^B, from an #SBATCH line" 'senv: --env-expression=(f "x y"), from an #SBATCH line' \
+        "senv: --env-expression=g, from an #SBATCH line" \
+        "cannot resolve packages 'script-a,script-b,script-c' and expression '(f \"x y\")' and expression 'g'" -- sbatch -v twice.sh
+    refused "senv: --env-packages=line-a, from the command line" "senv: --env-packages=line-b, from the command line" \
+        "packages 'line-a,line-b' and expression" -- sbatch -v --env-packages line-a --env-pack=line-b twice.sh --env-packages=argument
+    [[ $output != *"--env-packages=script"* ]]
+    refused "packages 'variable' and expression" -- env SBATCH_ENV_PACKAGES=variable sbatch twice.sh
+    refused "packages 'a,b'" -- srun --env-packages=a --env-packages=b echo it ran
+    refused "packages 'a,b'" -- salloc --env-packages=a --env-packages=b echo it ran
+    refused "cannot use the values of --env-packages: together they have 4100 bytes, the limit is 4095" "hint: put the packages" -- \
+        srun --env-packages="$(printf '%02048d' 0)" --env-packages="$(printf '%02051d' 0)" echo it ran
+}
+
+@test "an option given twice: what can only be one, and none beside a value, are errors that quote both" {
+    script contradiction.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-lock=a.lock
+#SBATCH --env-lock=b.lock --env-packages=none
+#SBATCH --env-packages=a --env-pure
+echo it ran
+JOB
+    refused "cannot use both --env-packages=none and --env-packages=a in #SBATCH lines" -- sbatch --env-lock=none contradiction.sh
+    refused "cannot use both --env-lock=a.lock and --env-lock=b.lock in #SBATCH lines: only one of them can count" \
+        "hint: leave one of them out" -- sbatch --env-packages=none contradiction.sh
+    refused "cannot use both --env-tune=x and --env-tune=y on the command line" -- \
+        srun --env-packages=a --env-tune=x --env-tune=y echo it ran
+    refused "cannot use both --env-pure and --env-pure=none on the command line" -- \
+        srun --env-packages=a --env-pure --env-pure=none echo it ran
+    # Each is said twice, which is once.
+    run -0 alice sbatch -v --env-packages=none --env-packages=none --env-lock=none --env-pure=none --env-pure=none contradiction.sh
+    says "Submitted batch job"
+    refused "cannot read lock '/home/alice/x'" -- srun --env-lock=x --env-lock=x echo it ran
+}
+
+@test "an option given twice: components of a heterogeneous job do not add up" {
+    script component.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-profile=/gnu/store/88888888888888888888888888888888-profile
+#SBATCH hetjob
+#SBATCH --env-profile=/gnu/store/99999999999999999999999999999999-profile
+echo it ran
+JOB
+    local one=--env-profile=/gnu/store/88888888888888888888888888888888-profile
+    local other=--env-profile=/gnu/store/99999999999999999999999999999999-profile
+    refused "cannot give the components of a heterogeneous job different environments" -- srun -n1 "$one" true : -n1 "$other" echo it ran
+    refused "cannot give the components of a heterogeneous job different environments" -- sbatch component.sh
+    run -0 alice sbatch --hold -n1 "$one" : -n1 "$one" component.sh
+    says "Submitted batch job"
+    run -0 alice sbatch --hold "$one" --wrap 'echo it ran' : -n1
+    says "Submitted batch job"
+    alice scancel -u alice
+}
