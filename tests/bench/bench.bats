@@ -41,6 +41,6 @@ well_formed() {
 
 @test "nothing is left behind" {
     run -1 grep senv-bench- /proc/mounts
-    [[ -z $(compgen -G '/tmp/senv-bench-*') ]]
+    [[ -z $(compgen -G "${TMPDIR:-/tmp}/senv-bench-*") ]]
     [[ -z $(losetup --list --noheadings --output BACK-FILE | grep senv-bench) ]]
 }

@@ -12,7 +12,7 @@ export ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99
 
 setup() {
     [[ -x $build/provisioner/senvd/senvd ]] || { echo "build senvd first: $build" >&2; return 1; }
-    root=$(mktemp -d /tmp/senv-test.XXXXXX)
+    root=$(mktemp -d "${TMPDIR:-/tmp}/senv-test.XXXXXX")
     chmod 755 "$root"
     mkdir "$root/state" "$root/run"
     socket=$root/run/senvd.sock

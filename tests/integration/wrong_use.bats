@@ -6,7 +6,7 @@ load helpers
 setup() {
     [[ -x $build/provisioner/cli/senv ]] || { echo "build senv first: $build" >&2; return 1; }
     unset XDG_CACHE_HOME GUIX_DAEMON_SOCKET GUIX_PACKAGE_PATH
-    root=$(mktemp -d /tmp/senv-test.XXXXXX)
+    root=$(mktemp -d "${TMPDIR:-/tmp}/senv-test.XXXXXX")
     export HOME=$root USER=ada GUIX_STATE_DIRECTORY=$root/guix PATH=$root/bin:$PATH
     cd "$root"
     as_user=()
