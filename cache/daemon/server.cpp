@@ -1,16 +1,13 @@
 #include "cache/daemon/server.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
 #include <ctime>
-#include <filesystem>
 #include <optional>
 
 #include "cache/base/fd.h"
@@ -22,6 +19,8 @@
 #include "cache/daemon/log.h"
 #include "cache/daemon/metrics.h"
 #include "cache/daemon/metrics_file.h"
+#include "cache/daemon/notify.h"
+#include "cache/daemon/preflight.h"
 #include "cache/fetch/remote_transport.h"
 #include "cache/formats/origin.h"
 #include "cache/store/store.h"
@@ -32,56 +31,7 @@ namespace senv {
 namespace {
 
 constexpr const char* boot_id_file = "/proc/sys/kernel/random/boot_id";
-constexpr std::size_t max_group_bytes = 16UL * 1024 * 1024;
 constexpr std::chrono::seconds metrics_period{15};
-
-Result<void> check_user() {
-    if (::geteuid() == 0 || ::getuid() == 0) {
-        return Error(Kind::denied, "cannot start senvd: it must not run as root")
-            .hint("start it as the user that owns its state folder");
-    }
-    // Guix's daemon takes this as leave to ignore signatures. Whoever sets it expects that here too, and must hear no.
-    if (::getenv("GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES") !=
-        nullptr) {  // NOLINT(concurrency-mt-unsafe): no threads yet
-        return Error(Kind::denied,
-                     "cannot start senvd: GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES is set, and senvd "
-                     "fetches nothing that is not signed")
-            .hint("take that variable out of senvd's environment");
-    }
-    return {};
-}
-
-Result<void> check_gnu_store(const ServerConfig& config) {
-    if (config.cover_gnu_store) return {};
-    std::error_code failed;
-    const std::filesystem::directory_iterator entries(config.gnu_store, failed);
-    if (failed == std::errc::no_such_file_or_directory) return {};
-    const std::string doing = "cannot start senvd: '" + config.gnu_store + "'";
-    if (failed) return Error(Kind::io, doing + " cannot be read: " + failed.message());
-    if (entries == std::filesystem::directory_iterator()) return {};
-    return Error(Kind::usage, doing +
-                                  " is not empty: this node has a Guix store of its own, which jobs in an "
-                                  "environment would not see")
-        .hint("set store = \"node\" in senvd.toml to cover it with senvd's store in those jobs");
-}
-
-Result<std::optional<AdminGroup>> find_admins(const std::string& name) {
-    if (name.empty()) return std::optional<AdminGroup>();
-    struct group entry = {};
-    struct group* found = nullptr;
-    std::vector<char> text(64UL * 1024);
-    int failed = 0;
-    while ((failed = ::getgrnam_r(name.c_str(), &entry, text.data(), text.size(), &found)) == ERANGE &&
-           text.size() < max_group_bytes) {
-        text.resize(text.size() * 2);  // a group of many members
-    }
-    const std::string doing = "cannot start senvd: the group '" + name + "' (admin_group)";
-    if (failed != 0) return Error::sys(failed, doing + " cannot be looked up");
-    if (found == nullptr) {
-        return Error(Kind::usage, doing + " does not exist on this node").hint("make that group, or name another one");
-    }
-    return std::optional<AdminGroup>({name, found->gr_gid});
-}
 
 /// Before there are threads: all of them run where this one does.
 Result<void> share_machine(const ServerConfig& config) {
@@ -176,6 +126,7 @@ Result<RemoteSources> start_fetcher(const ServerConfig& config) {
 }  // namespace
 
 Result<void> serve(const ServerConfig& config, const Planner& planner) {
+    const auto ready = ReadyNotice::from_environment();
     SENV_TRY(check_user());
     SENV_TRY(check_gnu_store(config));
     SENV_TRY(share_machine(config));
@@ -230,6 +181,7 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
              [&](std::uint64_t client, const wire::Progress& progress) { clients.progress(client, progress); }});
         log(Level::info, "ready",
             {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
+        SENV_TRY(ready.send());
         served = clients.run(
             {[&](const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
                  engine.provision(profile, requester, lease_for);

@@ -48,21 +48,27 @@ Result<void> check_path_is_ours(const std::string& path) {
     }
 }
 
-Result<StateDir> StateDir::open(const std::string& path) {
+Result<std::string> StateDir::check(const std::string& path) {
     const std::string doing = "cannot use the state folder '" + path + "'";
     SENV_TRY(check_path_is_ours(path));
     std::error_code failed;
-    StateDir state;
-    state.path = std::filesystem::canonical(path, failed).string();
+    std::string real = std::filesystem::canonical(path, failed).string();
     if (failed) return Error::sys(failed.value(), doing);
-    state.root = SENV_TRY(open_file(state.path, O_RDONLY | O_DIRECTORY));
     struct stat found = {};
-    if (::fstat(state.root.get(), &found) != 0) return Error::sys(errno, doing);
+    if (::stat(real.c_str(), &found) != 0) return Error::sys(errno, doing);
     if (found.st_uid != ::geteuid()) {
         return Error(Kind::denied, doing + ": it belongs to uid " + std::to_string(found.st_uid) + ", senvd runs as " +
                                        std::to_string(::geteuid()))
             .hint("give the folder to the user that senvd runs as");
     }
+    return real;
+}
+
+Result<StateDir> StateDir::open(const std::string& path) {
+    const std::string doing = "cannot use the state folder '" + path + "'";
+    StateDir state;
+    state.path = SENV_TRY(check(path));
+    state.root = SENV_TRY(open_file(state.path, O_RDONLY | O_DIRECTORY));
     state.lock = SENV_TRY(open_at(state.root, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600).in(doing));
     if (::flock(state.lock.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {

@@ -31,6 +31,8 @@ struct StateDir {
     Fd leases;
     Fd lock;
 
+    /// Its path without links. Errors: it is not there, or is not our user's own.
+    static Result<std::string> check(const std::string& path);
     /// Opens it, makes what is missing, and takes the lock.
     static Result<StateDir> open(const std::string& path);
 

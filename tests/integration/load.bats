@@ -40,6 +40,6 @@ shared() {    # LEVELS DOWNLOADS CPUS: those that answer are as nice as this she
     stop_senvd
     settings='cpus = "8000-8191"'
     write_config
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "cannot start senvd: cannot use the CPUs 8000-8191: this process may use none of them, but $cpus" "hint: "
 }

@@ -295,6 +295,6 @@ wait_as_asked() {    # COUNT: so many closures
 @test "only mounted stores: senvd does not start, and says what lacks" {
     origins=("store://$root/mounted")
     write_config
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "line 1: origins: want an origin besides store:///"
 }

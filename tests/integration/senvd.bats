@@ -324,18 +324,18 @@ gone_from_leases() { senv status --json | jq -e '.leases == []' >/dev/null && no
 @test "senvd refuses to start as root, without signatures, and where others may write" {
     write_config
     if [[ $(id -u) -eq 0 ]]; then
-        run -1 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+        run -2 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
         says "must not run as root" "hint: "
     fi
-    run -1 as_senv env GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES=yes "$build/provisioner/senvd/senvd" \
+    run -2 as_senv env GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES=yes "$build/provisioner/senvd/senvd" \
         --config "$root/senvd.toml"
     says "GUIX_ALLOW_UNAUTHENTICATED_SUBSTITUTES"
     chmod 777 "$root/state"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "others may write to '$root/state'"
     chmod 755 "$root/state"
     chmod 777 "$root"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "others may write to '$root'"
     chmod 755 "$root"
 }
@@ -343,7 +343,7 @@ gone_from_leases() { senv status --json | jq -e '.leases == []' >/dev/null && no
 refused_config() {    # LINE TEXT…: a configuration with LINE is an error that says TEXT
     write_config
     echo "$1" >>"$root/senvd.toml"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "cannot use '$root/senvd.toml': line" "${@:2}"
 }
 
@@ -366,15 +366,15 @@ refused_config() {    # LINE TEXT…: a configuration with LINE is an error that
     refused_config 'stall_limit = 1e1000' "line"
     refused_config 'origins = [' "line"
     echo 'origins = ["ftp://host"]' >"$root/senvd.toml"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "cannot use the origin 'ftp://host': want http://, https://, file:/// or store:///"
     echo 'origins = ["http://me:secret@host/"]' >"$root/senvd.toml"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "neither user name"
     [[ $output != *secret* ]]
     echo 'grace = 1' >"$root/senvd.toml"
-    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
-    says "names no origins"
+    run -2 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
+    says "cannot use '$root/senvd.toml': the key 'origins' is missing" 'hint: name the servers'
     run -0 as_senv "$build/provisioner/senvd/senvd" --version
     [[ $output == "senvd 0.1.0" ]]
     run -2 as_senv "$build/provisioner/senvd/senvd" --nonsense
@@ -385,4 +385,72 @@ refused_config() {    # LINE TEXT…: a configuration with LINE is an error that
     sed -i "s|/var/lib/senv|$root/nowhere|" "$root/senvd.toml"
     run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml"
     says "$root/nowhere"
+}
+
+check() { as_senv "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check; }
+
+@test "--check: says everything that is wrong, changes nothing, and its exit status says whether senvd would start" {
+    write_config
+    run -0 check
+    says "$root/senvd.toml can be used: 1 origins, state in $root/state"
+    [[ -z $(ls -A "$root/state") && ! -e $socket ]]
+
+    # senvd starts all the same, and works with what is there.
+    origins+=("file://$root/nowhere")
+    settings="metrics_file = \"$root/none/senvd.prom\""
+    rm "$root/acl"
+    write_config
+    run -1 check
+    says "cannot use the list of authorised keys '$root/acl'" "cannot use the origin 'file://$root/nowhere': No such file" \
+        "cannot write figures to '$root/none/senvd.prom'" "hint: "
+    echo '(acl)' >"$root/acl"
+    run -1 check
+    says "'$root/acl' has no key"
+    start_senvd
+    stop_senvd
+
+    # It does not start.
+    chmod 777 "$root/state"
+    run -2 check
+    says "others may write to '$root/state'" "'$root/acl' has no key"
+    chmod 755 "$root/state"
+    settings='admin_group = "nobody-has-this-group"'
+    write_config
+    run -2 check
+    says "the group 'nobody-has-this-group' (admin_group) does not exist"
+    echo 'grce = 1' >>"$root/senvd.toml"
+    run -2 check
+    says "unknown key 'grce'"
+    rm "$root/senvd.toml"
+    run -2 check
+    says "'$root/senvd.toml'" "hint: "
+}
+
+@test "--check as root: as the owner of the state folder" {
+    [[ $(id -u) -eq 0 ]] || skip "needs root"
+    write_config
+    run -0 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check
+    chmod 555 "$root/run"
+    run -2 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check
+    says "cannot listen at '$socket'"
+    chown 0:0 "$root/state"
+    run -2 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check
+    says "it belongs to root"
+    rmdir "$root/state"
+    run -2 "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check
+    says "hint: make it: systemd-tmpfiles --create"
+}
+
+@test "--check of a folder that does not answer takes five seconds" {
+    [[ $(id -u) -eq 0 ]] || skip "mounting needs root"
+    mkdir "$root/small"
+    "$support/hanging_mount.py" "$root/small" >"$root/hanging" 2>&1 3>&- &
+    pids+=($!)
+    wait_until test -s "$root/hanging"
+    grep -x mounted "$root/hanging" || skip "cannot mount with FUSE here"
+    origins+=("file://$root/small")
+    write_config
+    run -1 timeout 20 setpriv --reuid 64001 --regid 64001 --clear-groups \
+        "$build/provisioner/senvd/senvd" --config "$root/senvd.toml" --check
+    says "'file://$root/small': the folder did not answer within 5 s"
 }
