@@ -2,14 +2,19 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <set>
 
 #include "cache/base/text.h"
+#include "provisioner/record.h"
 
 namespace senv {
 
 namespace {
 
-constexpr const char* profile_variable = "GUIX_ENVIRONMENT";
+// What has the profile for its value.
+constexpr std::array<const char*, 2> naming_variables = {"GUIX_ENVIRONMENT", inside_variable};
+constexpr std::size_t max_variables = 10000;  // of a job that enters or leaves
 
 // What makes the dynamic linker or an MPI library look into other people's folders.
 constexpr std::array host_library_variables = {
@@ -31,117 +36,113 @@ constexpr std::array<std::string_view, 11> batch_prefixes = {
     "SLURM", "PMI", "OMPI_MCA_", "OMPI_COMM_", "UCX_", "FI_", "CUDA_MPS_", "ROCR_", "OMP_", "GOMP_", "KMP_",
 };
 
-// One thing that entering set: a name, and the separator that the value was put in front with (empty: replaced).
-struct Entered {
-    std::string name;
-    std::string separator;
-    bool operator==(const Entered&) const = default;
+// What a plan does to one variable, however often it has it.
+struct Planned {
+    std::string_view name;
+    std::string front;           // the plan's values, the last of them first
+    std::string rest_separator;  // between `front` and what the job has; empty: that is replaced
+    std::string separators;      // all that the plan has for this variable, each once
 };
 
-struct Record {
-    std::string profile;
-    std::optional<std::string> pure;  // the folder of Slurm's commands
-    std::vector<Entered> entered;
-};
-constexpr std::string_view pure_word = "pure=";
-
-std::string hex(std::string_view bytes) {
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const char c : bytes) {
-        const auto byte = static_cast<unsigned char>(c);
-        text += {digits[byte >> 4U], digits[byte & 15U]};
+// In the plan's order.
+std::vector<Planned> by_variable(const wire::Plan& plan, bool pure) {
+    std::map<std::string_view, std::vector<const wire::Variable*>> parts;
+    std::vector<Planned> all;
+    for (const auto& variable : plan.variables) {
+        auto& of_name = parts[variable.name];
+        if (of_name.empty()) all.push_back({variable.name, {}, {}, {}});
+        of_name.push_back(&variable);
     }
-    return text;
-}
-
-std::optional<std::string> from_hex(std::string_view text) {
-    const auto digit = [](char c) { return std::string_view("0123456789abcdef").find(c); };
-    if (text.empty()) return "";
-    if (text.size() != 2 || digit(text[0]) == std::string_view::npos || digit(text[1]) == std::string_view::npos) {
-        return std::nullopt;
-    }
-    return std::string(1, static_cast<char>(digit(text[0]) * 16 + digit(text[1])));
-}
-
-std::string write_record(const Record& record) {
-    std::string text = record.profile;
-    if (record.pure) text.append(" ").append(pure_word).append(*record.pure);
-    for (const auto& entered : record.entered) text += ' ' + entered.name + ':' + hex(entered.separator);
-    return text;
-}
-
-// The record is the job's own variable: what cannot be read in it is passed over, and then nothing is taken out.
-std::optional<Record> read_record(const Environment& job) {
-    const auto found = job.find(entered_variable);
-    if (found == job.end()) return std::nullopt;
-    const auto words = split(found->second, ' ');
-    Record record{std::string(words[0]), std::nullopt, {}};
-    if (!record.profile.starts_with('/')) return std::nullopt;
-    for (std::size_t i = 1; i < words.size(); ++i) {
-        if (words[i].starts_with(pure_word)) record.pure = words[i].substr(pure_word.size());
-        const auto colon = words[i].find(':');
-        if (colon == std::string_view::npos) continue;
-        if (auto separator = from_hex(words[i].substr(colon + 1))) {
-            record.entered.push_back({std::string(words[i].substr(0, colon)), *std::move(separator)});
+    for (auto& planned : all) {
+        const auto& of_name = parts[planned.name];
+        for (const auto* part : of_name) {
+            if (planned.separators.find(part->separator) == std::string::npos) planned.separators += part->separator;
+        }
+        for (auto part = of_name.rbegin(); part != of_name.rend(); ++part) {
+            planned.front += planned.rest_separator + (*part)->value;
+            planned.rest_separator = (*part)->separator;
+            if (pure || planned.rest_separator.empty()) break;
         }
     }
-    return record;
+    return all;
 }
+
+// Bytes that part a list.
+class Separators {
+public:
+    explicit Separators(std::string_view bytes) {
+        for (const char c : bytes) is_one_[static_cast<unsigned char>(c)] = true;
+    }
+    bool has(char c) const { return is_one_[static_cast<unsigned char>(c)]; }
+    std::size_t find_in(std::string_view text, std::size_t from) const {
+        while (from < text.size() && !has(text[from])) ++from;
+        return from;
+    }
+
+private:
+    std::array<bool, 256> is_one_ = {};
+};
 
 bool is_below(std::string_view path, std::string_view folder) {
     return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
-// The value without the elements that lie in the profile; nullopt when entering had set all of it.
-std::optional<std::string> without(const std::string& value, const Entered& entered, std::string_view profile) {
-    if (entered.separator.empty()) {
-        if (is_below(value, profile)) return std::nullopt;
-        return value;
+// The list without the elements that `goes` says, each kept one with the separator that was in front of it; nullopt when
+// nothing is left.
+template <class Goes>
+std::optional<std::string> without(std::string_view value, const Separators& separators, Goes goes) {
+    std::optional<std::string> kept;
+    for (std::size_t begin = 0;;) {
+        const auto end = separators.find_in(value, begin);
+        const auto element = value.substr(begin, end - begin);
+        if (!goes(element)) {
+            if (kept) *kept += value[begin - 1];
+            if (!kept) kept.emplace();
+            *kept += element;
+        }
+        if (end == value.size()) return kept;
+        begin = end + 1;
     }
-    std::vector<std::string> kept;
-    for (const auto element : split(value, entered.separator[0])) {
-        if (!is_below(element, profile)) kept.emplace_back(element);
-    }
-    if (kept.empty()) return std::nullopt;
-    return join(kept, entered.separator);
 }
 
-void take_out(Environment& job, const Entered& entered, std::string_view profile) {
+// What lies in the profile; the variable itself when entering had set all of it.
+void take_out(Environment& job, const Record::Entered& entered, std::string_view profile) {
     const auto found = job.find(entered.name);
     if (found == job.end()) return;
-    if (auto rest = without(found->second, entered, profile)) {
+    auto rest = without(found->second, Separators(entered.separators),
+                        [&](std::string_view element) { return is_below(element, profile); });
+    if (rest) {
         found->second = *std::move(rest);
     } else {
         job.erase(found);
     }
 }
 
-// Whether `value` has what `variable` puts there: for a list, its elements side by side, anywhere.
-bool has(const std::string& value, const wire::Variable& variable) {
-    if (variable.separator.empty()) return value == variable.value;
-    const auto elements = split(value, variable.separator[0]);
-    const auto wanted = split(variable.value, variable.separator[0]);
-    // Not the one of std::ranges, which clang 14 cannot compile with this library.
-    return std::search(elements.begin(), elements.end(), wanted.begin(), wanted.end()) != elements.end();
-}
-
-bool has_all(const Environment& job, const wire::Plan& plan, std::string_view name) {
-    const auto found = job.find(name);
-    return found != job.end() && std::ranges::all_of(plan.variables, [&](const auto& variable) {
-               return variable.name != name || has(found->second, variable);
-           });
+// Whether `value` has what the plan puts there: for a list, its elements side by side, anywhere.
+bool has(const std::string& value, const Planned& planned) {
+    if (planned.separators.empty()) return value == planned.front;
+    const Separators separators(planned.separators);
+    // A NUL byte is in no variable.
+    const auto in_nuls = [&](const std::string& list) {
+        std::string text = '\0' + list + '\0';
+        std::ranges::replace_if(
+            text, [&](char c) { return separators.has(c); }, '\0');
+        return text;
+    };
+    const std::string all = in_nuls(value);
+    const std::string wanted = in_nuls(planned.front);
+    // Linear, which std::string::find() is not.
+    return ::memmem(all.data(), all.size(), wanted.data(), wanted.size()) != nullptr;
 }
 
 // What entering a pure environment did beside the profile's own entries.
 void leave_pure(Environment& job, const std::string& slurm_commands) {
-    std::vector<std::string> kept;
+    std::optional<std::string> kept;
     if (const auto path = job.find("PATH"); path != job.end()) {
-        for (const auto folder : split(path->second, ':')) {
-            if (folder != slurm_commands) kept.emplace_back(folder);
-        }
+        kept =
+            without(path->second, Separators(":"), [&](std::string_view folder) { return folder == slurm_commands; });
     }
-    job["PATH"] = kept.empty() ? default_path : join(kept, ":");
+    job["PATH"] = kept.value_or(default_path);
 }
 
 bool is_library_variable(std::string_view name) {
@@ -156,28 +157,41 @@ bool survives_pure(std::string_view name) {
 }
 
 // `purify`: else only what makes binaries load other people's libraries is removed.
-void remove_from(Environment& job, bool purify, const wire::Plan& plan, const std::optional<Pattern>& preserve) {
-    const auto is_planned = [&](const std::string& name) {
-        return std::ranges::any_of(plan.variables, [&](const auto& variable) { return variable.name == name; });
-    };
+void remove_from(Environment& job, bool purify, const std::vector<Planned>& plan,
+                 const std::optional<Pattern>& preserve) {
     std::erase_if(job, [&](const auto& entry) {
         const std::string& name = entry.first;
-        const bool goes = is_library_variable(name) ? !is_planned(name) : purify && !survives_pure(name);
+        const bool goes = is_library_variable(name) ? std::ranges::find(plan, name, &Planned::name) == plan.end()
+                                                    : purify && !survives_pure(name);
         return goes && !(preserve && preserve->matches(name));
     });
 }
 
-void put(Environment& job, const wire::Variable& variable, const Manner& manner) {
-    const auto found = job.find(variable.name);
-    const bool is_path = variable.name == "PATH" && !variable.separator.empty();
+void put(Environment& job, const Planned& planned, const Manner& manner) {
+    const std::string name(planned.name);
+    const auto found = job.find(name);
+    const bool is_path = name == "PATH" && !planned.rest_separator.empty();
+    std::string rest;
+    bool has_rest = false;
     if (is_path && (manner.pure || found == job.end())) {
-        const std::string rest = manner.pure ? manner.slurm_commands : default_path;
-        job[variable.name] = rest.empty() ? variable.value : variable.value + variable.separator + rest;
-    } else if (manner.pure || found == job.end() || variable.separator.empty()) {
-        job[variable.name] = variable.value;
-    } else {
-        found->second = variable.value + variable.separator + found->second;
+        rest = manner.pure ? manner.slurm_commands : default_path;
+        has_rest = !rest.empty();
+    } else if (!manner.pure && found != job.end() && !planned.rest_separator.empty()) {
+        rest = std::move(found->second);
+        has_rest = true;
     }
+    job[name] = has_rest ? planned.front + planned.rest_separator + rest : planned.front;
+}
+
+Record record_of(const std::string& profile, const std::vector<Planned>& plan, const Manner& manner) {
+    Record record{profile, std::nullopt, {}};
+    if (manner.pure) record.pure = manner.slurm_commands;
+    for (const auto& planned : plan) {
+        if (std::ranges::find(naming_variables, planned.name) != naming_variables.end()) continue;
+        record.entered.push_back({std::string(planned.name), planned.separators});
+    }
+    for (const auto name : naming_variables) record.entered.push_back({std::string(name), ""});
+    return record;
 }
 
 std::vector<Change> difference(const Environment& before, const Environment& after) {
@@ -190,6 +204,20 @@ std::vector<Change> difference(const Environment& before, const Environment& aft
         if (found == before.end() || found->second != value) changes.push_back({name, value});
     }
     return changes;
+}
+
+Result<std::optional<Record>> record_in(const Environment& job) {
+    const auto found = job.find(entered_variable);
+    if (found == job.end()) return std::optional<Record>();
+    return std::optional(SENV_TRY(Record::parse(found->second)));
+}
+
+// Slurm goes through all variables for each that is changed, and clears 256 KiB for each that is set.
+Result<void> check_size(const Environment& job) {
+    if (job.size() <= max_variables) return {};
+    return Error(Kind::usage, "the job has " + std::to_string(job.size()) + " variables, the limit is " +
+                                  std::to_string(max_variables))
+        .hint("submit the job with fewer variables, with --export for instance");
 }
 
 }  // namespace
@@ -217,42 +245,48 @@ Result<Manner> Manner::make(bool pure, std::string slurm_commands, const std::st
     return manner;
 }
 
-std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner) {
-    const auto earlier = read_record(job);
+Result<void> check_record_of(const wire::Plan& plan) {
+    const Manner pure{true, default_slurm_commands, std::nullopt};
+    SENV_TRY(record_of(plan.profile, by_variable(plan, true), pure).encode());
+    return {};
+}
+
+Result<std::vector<Change>> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner) {
+    SENV_TRY(check_size(job).in("cannot enter the environment"));
+    const auto earlier = SENV_TRY(record_in(job));
     const bool is_again = earlier && earlier->profile == plan.profile && earlier->pure.has_value() == manner.pure;
-    const auto is_settled = [&](const std::string& name) { return is_again && has_all(job, plan, name); };
+    const auto planned = by_variable(plan, manner.pure);
+    std::set<std::string_view> settled;  // what the job has as the plan has it
+    if (is_again) {
+        for (const auto& one : planned) {
+            const auto found = job.find(one.name);
+            if (found != job.end() && has(found->second, one)) settled.insert(one.name);
+        }
+    }
     Environment entered = job;
     if (earlier) {
         for (const auto& old : earlier->entered) {
-            if (!is_settled(old.name)) take_out(entered, old, earlier->profile);
+            if (!settled.contains(old.name)) take_out(entered, old, earlier->profile);
         }
         if (earlier->pure && !is_again) leave_pure(entered, *earlier->pure);
     }
-    remove_from(entered, manner.pure && !is_again, plan, manner.preserve);
-    Record record{plan.profile, std::nullopt, {}};
-    if (manner.pure) {
-        record.pure = manner.slurm_commands;
-        if (!entered.contains("PATH")) entered["PATH"] = manner.slurm_commands;
+    remove_from(entered, manner.pure && !is_again, planned, manner.preserve);
+    if (manner.pure && !entered.contains("PATH")) entered["PATH"] = manner.slurm_commands;
+    for (const auto& one : planned) {
+        if (!settled.contains(one.name)) put(entered, one, manner);
     }
-    for (const auto& variable : plan.variables) {
-        if (!is_settled(variable.name)) put(entered, variable, manner);
-        const Entered now{variable.name, variable.separator};
-        if (std::ranges::find(record.entered, now) == record.entered.end()) record.entered.push_back(now);
-    }
-    for (const char* name : {profile_variable, inside_variable}) {
-        entered[name] = plan.profile;
-        record.entered.push_back({name, ""});
-    }
-    entered[entered_variable] = write_record(record);
+    for (const char* name : naming_variables) entered[name] = plan.profile;
+    entered[entered_variable] = SENV_TRY(record_of(plan.profile, planned, manner).encode());
     return difference(job, entered);
 }
 
-std::vector<Change> changes_to_leave(const Environment& job) {
+Result<std::vector<Change>> changes_to_leave(const Environment& job) {
+    const auto earlier = SENV_TRY(record_in(job));
+    if (!earlier) return std::vector<Change>();
+    SENV_TRY(check_size(job).in("cannot leave the environment"));
     Environment left = job;
-    if (const auto earlier = read_record(job)) {
-        for (const auto& old : earlier->entered) take_out(left, old, earlier->profile);
-        if (earlier->pure) leave_pure(left, *earlier->pure);
-    }
+    for (const auto& old : earlier->entered) take_out(left, old, earlier->profile);
+    if (earlier->pure) leave_pure(left, *earlier->pure);
     left.erase(entered_variable);
     return difference(job, left);
 }

@@ -10,10 +10,14 @@
 // Pure     As guix shell --pure: all variables go but those that Guix calls precious and those of Slurm, MPI, OpenMP and
 //          devices; the plan's values replace what is there; PATH ends with the folder of Slurm's commands.
 // Preserve Names that match stay, in pure and where libraries of others are removed. Search paths are set all the same.
-// Again    What entering changed is recorded in SLURM_SENV_ENTERED ("PROFILE [pure=FOLDER] NAME:SEPARATOR-IN-HEX …").
-//          Entering again first takes the earlier profile's entries out; a variable that already has all entries of the
-//          same profile stays as it is, and what a job sets after it was entered pure is its own: so entering twice
-//          changes nothing, and what a pure batch script exports reaches its steps.
+// Again    What entering changed is recorded in SLURM_SENV_ENTERED (record.h). Entering again first takes the earlier
+//          profile's entries out; a variable that already has all entries of the same profile stays as it is, and what a
+//          job sets after it was entered pure is its own: so entering twice changes nothing, and what a pure batch script
+//          exports reaches its steps.
+// Cost     Linear in the job's environment and the plan, but for a logarithm: it is root who enters and leaves, and people
+//          who write both.
+// Errors   corrupt: the job's record cannot be read, or the plan's would break a limit. usage: the job has more than 10,000
+//          variables.
 // Source   Guix, guix/search-paths.scm, guix/profiles.scm load-profile and %precious-variables;
 //          vectors/profile/expected-load-profile.txt.
 #pragma once
@@ -27,10 +31,10 @@
 #include "cache/base/result.h"
 #include "cache/wire/messages.h"
 #include "provisioner/pattern.h"
+#include "provisioner/record.h"
 
 namespace senv {
 
-inline constexpr const char* entered_variable = "SLURM_SENV_ENTERED";
 inline constexpr const char* inside_variable = "SENV_ENVIRONMENT";            // the profile
 inline constexpr const char* default_slurm_commands = "/usr/lib/senv/slurm";  // made by the installation
 inline constexpr const char* default_path = "/usr/local/bin:/usr/bin:/bin";
@@ -58,10 +62,13 @@ struct Manner {
     static Result<Manner> make(bool pure, std::string slurm_commands, const std::string& preserve);
 };
 
+/// Whether the record of entering the plan's profile would keep its limits; for who makes a plan.
+Result<void> check_record_of(const wire::Plan& plan);
+
 /// What to change so that the job with environment `job` is in the plan's profile.
-std::vector<Change> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner = {});
+Result<std::vector<Change>> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner = {});
 /// What to change so that the job is in no profile: takes out what the record names. What entering pure dropped is gone: a
 /// PATH that only entering had set becomes default_path.
-std::vector<Change> changes_to_leave(const Environment& job);
+Result<std::vector<Change>> changes_to_leave(const Environment& job);
 
 }  // namespace senv

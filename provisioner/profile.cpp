@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cache/base/text.h"
+#include "provisioner/environment.h"
 #include "provisioner/pattern.h"
 #include "provisioner/scheme_data.h"
 #include "provisioner/store_tree.h"
@@ -228,6 +229,7 @@ Result<wire::Plan> plan_of_profile(const std::string& store_dir, const StorePath
         plan.variables.push_back({path.variable, *std::move(value), path.separator.value_or("")});
     }
     SENV_TRY(plan.check().in(doing));
+    SENV_TRY(check_record_of(plan).in(doing));
     return plan;
 }
 

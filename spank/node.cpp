@@ -127,7 +127,7 @@ void prefetch(Host& host, const Result<Settings>& settings) {
 void NodeStep::prepare() {
     const Result<void> asked = contained([this] { return prepare_or_fail(); });
     if (!asked) error_ = asked.error();
-    if (requested_) log_start(asked);
+    if (requested_ || error_) log_start(asked);
     // Slurm zeroes 256 KiB for each variable that is set. Left on the heap, these pages are copied in every task, which is
     // forked now and writes to them first of all.
     if (requested_) give_memory_back();
@@ -152,9 +152,7 @@ Result<void> NodeStep::prepare_or_fail() {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
     if (!text) {
-        if (job.contains(entered_variable)) {
-            for (const auto& change : changes_to_leave(job)) SENV_TRY(host_.change(change));
-        }
+        if (job.contains(entered_variable)) SENV_TRY(leave(job));
         if (unknown_) siblings_ = SENV_TRY(Siblings::make());
         return {};
     }
@@ -263,7 +261,15 @@ Result<void> NodeStep::apply(const wire::Plan& plan) {
     const auto& [pure, preserve] = resolution_->keeping;
     const auto manner =
         SENV_TRY(Manner::make(pure, settings_->slurm_commands, preserve).in("cannot use --env-preserve"));
-    for (const auto& change : changes_to_enter(plan, host_.job_environment(), manner)) SENV_TRY(host_.change(change));
+    for (const auto& change : SENV_TRY(changes_to_enter(plan, host_.job_environment(), manner))) {
+        SENV_TRY(host_.change(change));
+    }
+    return {};
+}
+
+Result<void> NodeStep::leave(const Environment& job) {
+    siblings_ = SENV_TRY(Siblings::make());
+    for (const auto& change : SENV_TRY(changes_to_leave(job))) SENV_TRY(host_.change(change));
     return {};
 }
 
@@ -305,13 +311,14 @@ void NodeStep::enter() {
 }
 
 void NodeStep::start() {
-    if (!requested_) return tell_unknown();
+    if (!requested_ && !error_) return tell_unknown();
     if (!error_ && tasks_wait_) {
         const WaitingName name;
         if (auto waited = wait(); !waited) error_ = std::move(waited).error();
         pending_ = wire::Connection(Fd());
     }
     if (!error_ && plan_) {
+        const WaitingName name;  // a great many variables take Slurm their time
         if (auto applied = contained([this] { return apply(*plan_); }); !applied) error_ = std::move(applied).error();
     }
     if (error_) fail(*error_);
@@ -442,7 +449,7 @@ void NodeStep::fail(const Error& error) {
         const auto colon = source.find(':');
         const std::string what =
             colon == std::string::npos ? "the job's environment" : "the environment of " + source.substr(colon + 1);
-        say("cannot enter " + what + " on " + host_.node_name(), error);
+        say((requested_ ? "cannot enter " : "cannot leave ") + what + " on " + host_.node_name(), error);
         // Ranks on other nodes would wait for this one's for ever: srun lets them, unless KillOnBadExit is set.
         if (is_shared) {
             std::this_thread::sleep_for(hearing);

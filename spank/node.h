@@ -52,6 +52,7 @@ private:
     Result<void> take_answer(wire::Connection connection, Deadline deadline);
     Result<void> accept(wire::Plan plan);
     Result<void> apply(const wire::Plan& plan);
+    Result<void> leave(const Environment& job);
     Result<void> make_room_for_pmix();
     Result<void> wait();
     Result<wire::Plan> read_plan();

@@ -66,7 +66,7 @@ Result<wire::Plan> make_visible(const Options& options, const StorePath& profile
 Result<void> enter(const Options& options, const wire::Plan& plan) {
     const std::string commands = exists(default_slurm_commands) ? default_slurm_commands : "";
     const auto manner = SENV_TRY(Manner::make(options.pure, commands, options.preserve).in("cannot use --preserve"));
-    for (const auto& [name, value] : changes_to_enter(plan, environment_from(environ), manner)) {
+    for (const auto& [name, value] : SENV_TRY(changes_to_enter(plan, environment_from(environ), manner))) {
         if (value) {
             ::setenv(name.c_str(), value->c_str(), 1);
         } else {

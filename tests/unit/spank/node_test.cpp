@@ -250,6 +250,23 @@ TEST_F(Node, WithoutAResolutionLeavesAnEarlierProfile) {
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
 }
 
+TEST_F(Node, FailsWhereWhatEnteringChangedCannotBeRead) {
+    const std::string doubled = profile + " PATH:3a PATH:3a";
+    for (const bool leaves : {true, false}) {
+        FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+        host_.job = {{"PATH", "/usr/bin"}, {entered_variable, doubled}};
+        if (!leaves) host_.job[resolution_variable] = resolved;
+        host_.errors.clear();
+        EXPECT_FALSE(run());
+        EXPECT_EQ(status_, 1);
+        const std::string doing = leaves ? "cannot leave the job's environment on n7"
+                                         : "cannot enter the environment of --env-manifest on n7";
+        EXPECT_THAT(host_.errors, ElementsAre(HasSubstr(doing + ": cannot read the record of an environment in "
+                                                                "SLURM_SENV_ENTERED: it has 'PATH' twice"),
+                                              "senv: hint: unset SLURM_SENV_ENTERED where the step is started"));
+    }
+}
+
 TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
     FakeSenvd senvd(settings_.socket, holds("pure:KEPT"));
     host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
