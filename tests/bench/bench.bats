@@ -39,6 +39,34 @@ well_formed() {
 @test "memory" { well_formed memory idle_mb peak_mb; }
 @test "scale-items" { well_formed scale-items open_s; }
 
+# What a benchmark has that this test started: loop devices, processes, clusters.
+has() {
+    losetup --list --noheadings --output BACK-FILE | grep -F "$TMPDIR"
+    pgrep -f "$TMPDIR/senv-bench"
+    compgen -G "$SENV_CLUSTER_DIR/*/settings"
+}
+export -f has
+
+# ends_with SIGNAL NAME WORD: sends it when `has` says WORD; then nothing is left.
+ends_with() {
+    local pid
+    TMPDIR=$(mktemp -d)    # not bats's: senvd, which is another user, has files there
+    export TMPDIR SENV_CLUSTER_DIR=$TMPDIR/clusters
+    chmod 755 "$TMPDIR"
+    "$BATS_TEST_DIRNAME/run" "$2" --quick >/dev/null 3>&- &
+    pid=$!
+    timeout 120 bash -c 'until has | grep -q "$1"; do sleep 0.05; done' - "$3"
+    kill -s "$1" "$pid"
+    wait "$pid" || true
+    timeout 60 bash -c 'while [[ -n $(has) ]]; do sleep 0.05; done'
+    [[ $1 == KILL ]] || rmdir "$TMPDIR"    # empty
+    rm -rf "$TMPDIR"
+}
+
+@test "a benchmark that is killed leaves no loop device and no process" { ends_with KILL memory fs.img; }
+
+@test "a benchmark that is ended stops its cluster and leaves no folder" { ends_with TERM warm settings; }
+
 @test "nothing is left behind" {
     run -1 grep senv-bench- /proc/mounts
     [[ -z $(compgen -G "${TMPDIR:-/tmp}/senv-bench-*") ]]

@@ -18,6 +18,29 @@ load helpers
     [[ $failed -eq 0 ]]
 }
 
+# FOLDER: the loop devices and the senvd of a trial there
+of_trial() {
+    losetup --list --noheadings --output BACK-FILE | grep -F "$1/" || true
+    pgrep -af "/senvd --config $1/" || true
+}
+
+@test "the trial itself, killed, leaves no loop device and no senvd" {
+    [[ $(id -u) -eq 0 ]] || skip "mounting a file system needs root"
+    local trial folder
+    gone() { [[ -z $(of_trial "$folder") ]]; }
+    unshare --mount "$support/power.py" --build "$build" --moments 100 >/dev/null 2>&1 3>&- &
+    trial=$!
+    pids+=("$trial")
+    wait_until grep -q /senv-power "/proc/$trial/mountinfo"
+    folder=$(sed -n 's|.* \([^ ]*/senv-power\.[^/]*\)/mount .*|\1|p' "/proc/$trial/mountinfo")
+    wait_until pgrep -f "/senvd --config $folder/"
+    [[ $(of_trial "$folder" | wc -l) -ge 2 ]]
+    kill -9 "$trial"
+    wait "$trial" || true
+    wait_until gone
+    rm -rf "$folder"
+}
+
 @test "what is evicted and fetched again while the disk is being waited for is not taken for durable" {
     publish_closure
     start_senvd

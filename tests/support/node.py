@@ -169,8 +169,9 @@ class Node:
 
     def start(self, seconds=60):
         command = [self.build / "provisioner/senvd/senvd", "--config", self.work / "senvd.toml"]
-        if os.getuid() == 0:
-            command = ["setpriv", "--reuid", SENV_USER, "--regid", SENV_USER, "--clear-groups", *command]
+        # A test that is killed takes it along, and what is mounted for it.
+        user = ["--reuid", SENV_USER, "--regid", SENV_USER, "--clear-groups"] if os.getuid() == 0 else []
+        command = ["setpriv", "--pdeathsig", "KILL", *user, *command]
         if self.boot_id:
             (self.work / "boot_id").write_text(self.boot_id + "\n")
             command = ["unshare", "--mount", "sh", "-ec",

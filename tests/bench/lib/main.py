@@ -10,6 +10,7 @@ missing is said and left out. Fixtures are made at first use, in minutes, in the
 ends within 8 minutes. Exit status: 0 measured, 1 something was wrong (an incomplete store, an item fetched twice).
 """
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -75,7 +76,7 @@ def outside(options):
     prepared = {"senvd": find(build, "senvd"), "senv": find(build, "senv"), "guix_root": guix_root(options), "install": options.install}
     for part in fixture.Fixture(options.quick).missing(BENCHES[options.name][1]):
         with tempfile.TemporaryDirectory(prefix="senv-bench-") as scratch:
-            status = in_namespaces(["--mount"], "--make", json.dumps([part, scratch]))
+            status = in_namespaces(["--mount", "--pid", "--mount-proc"], "--make", json.dumps([part, scratch]))
         if status:
             die(f"the fixture '{part}' could not be made")
     # Apart, since a file system is mounted on the folder for the work.
@@ -112,19 +113,35 @@ def guix_root(options):
 
 
 def in_namespaces(kinds, *words):
-    """Runs this program again where mounts, and perhaps processes and networks, are ours alone and end with it."""
+    """Runs this program again where mounts, processes and perhaps networks are ours alone and end with it."""
     child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", *kinds, "--fork", "--kill-child", "--propagation", "private",
                               sys.executable, "-B", __file__, *sys.argv[1:], *words])
 
-    def stop(number, _):
-        sys.exit(128 + number)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+    end_at_signals()
     try:
         return child.wait()
+    except SystemExit:
+        # Let it stop what it started, a cluster too. unshare itself takes no signal but SIGKILL.
+        for pid in machine.tree(child.pid)[1:2]:
+            os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(60)
+        raise
     finally:
         child.kill()
         child.wait()
+
+
+def end_at_signals():
+    """The first one; what is done at the end is not to be ended."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number, _):
+        for each in numbers:
+            signal.signal(each, lambda *_: None)    # SIG_IGN would be passed on to what is started then
+        sys.exit(128 + number)
+    for each in numbers:
+        signal.signal(each, stop)
 
 
 # ------------------------------------------------------------------------------------------------- inside: the benchmark
@@ -171,6 +188,8 @@ def main():
         for name, (text, *_) in BENCHES.items():
             print(f"{name:14} {text}")
         return 0
+    if options.make or options.inside:
+        end_at_signals()
     if options.make:
         return make(options)
     return inside(options) if options.inside else outside(options)

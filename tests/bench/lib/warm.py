@@ -69,7 +69,11 @@ class Cluster:
 
     def __init__(self, bench, guix=False):
         self._environment = {**os.environ, "SENV_CLUSTER": f"bench{os.getpid()}-{time.time_ns() % 1000000}"}
-        self("start", "--nodes", 1, *([] if guix else ["--no-guix"]), "--install", bench.install)
+        try:
+            self("start", "--nodes", 1, *([] if guix else ["--no-guix"]), "--install", bench.install)
+        except BaseException:    # also the end of this program: what was begun is there
+            self("stop")
+            raise
 
     def __call__(self, *words, **options):
         return run(CLUSTER, *words, env=self._environment, **options)
