@@ -16,9 +16,14 @@ namespace {
 constexpr std::size_t max_folders = 64;
 constexpr std::size_t max_names = 20000;
 
-std::vector<std::string_view> folders_of(std::string_view path) {
-    auto folders = split(path, ':');
-    if (folders.size() > max_folders) folders.resize(max_folders);
+// Those of `path` below `profile`, each once.
+std::vector<std::string_view> folders_below(std::string_view profile, std::string_view path) {
+    const std::string begin = std::string(profile) + "/";
+    std::vector<std::string_view> folders;
+    for (const auto folder : split(path, ':')) {
+        if (folders.size() == max_folders) break;
+        if (folder.starts_with(begin) && std::ranges::find(folders, folder) == folders.end()) folders.push_back(folder);
+    }
     return folders;
 }
 
@@ -42,15 +47,14 @@ bool can_be_found(std::string_view command, std::string_view path) {
         return ::stat(file.c_str(), &info) == 0 && !S_ISDIR(info.st_mode);
     };
     const std::string name(command);
-    return std::ranges::any_of(folders_of(path),
+    return std::ranges::any_of(split(path, ':'),
                                [&](auto folder) { return is_file(std::string(folder) + "/" + name); }) ||
            is_file(name);
 }
 
 std::vector<std::string> close_commands(std::string_view command, std::string_view path, std::string_view profile) {
     std::vector<std::string> names;
-    for (const auto folder : folders_of(path)) {
-        if (!folder.starts_with(std::string(profile) + "/")) continue;
+    for (const auto folder : folders_below(profile, path)) {
         for (auto& name : names_in(std::string(folder))) names.push_back(std::move(name));
     }
     return close_names(command, names);

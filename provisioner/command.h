@@ -2,7 +2,7 @@
 //
 // Shape    As slurmstepd looks for it: in the folders of PATH, then in the current one; whether it can be executed does not
 //          matter, but it must be no folder. Names with a slash are not looked for, and always taken as found.
-// Limits   64 folders of PATH, 20,000 names in each.
+// Limits   Names that are close are looked for in 64 folders of the profile, among 20,000 names in each.
 // Effects  Reads folders with the rights of the process: not for root.
 // Source   Slurm 22.05, slurmstepd/task.c: _build_path.
 #pragma once

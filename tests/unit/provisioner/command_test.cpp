@@ -47,6 +47,15 @@ TEST_F(Command, IsFoundInTheCurrentFolder) {
     std::filesystem::current_path(before);
 }
 
+TEST_F(Command, IsFoundHoweverManyFoldersStandInFront) {
+    make("profile/bin/hello");
+    std::string path;
+    for (int i = 0; i < 3000; ++i) path += (dir_ / "m") + std::to_string(i) + "/bin:";
+    EXPECT_TRUE(can_be_found("hello", path + path_));
+    EXPECT_FALSE(can_be_found("helo", path + path_));
+    EXPECT_THAT(close_commands("helo", path + path_, profile_), ElementsAre("hello"));
+}
+
 TEST_F(Command, IsNoFolder) {
     make_folder("profile/bin/hello");
     EXPECT_FALSE(can_be_found("hello", path_));
