@@ -8,6 +8,7 @@
 
 #include <array>
 #include <csignal>
+#include <string_view>
 
 #include "cache/base/fd.h"
 
@@ -18,7 +19,7 @@ namespace {
 constexpr int look_up_ms = 100;
 
 // In the child, between fork and exec: system calls only.
-[[noreturn]] void become(char* const* words, int out, int failed, pid_t parent) {
+[[noreturn]] void become(char* const* words, char* const* variables, int out, int failed, pid_t parent) {
     const int null = ::open("/dev/null", O_RDONLY);
     bool ready = null >= 0 && ::dup2(null, STDIN_FILENO) >= 0 && ::dup2(out, STDOUT_FILENO) >= 0;
     ready = ready && ::prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && ::getppid() == parent;
@@ -26,7 +27,7 @@ constexpr int look_up_ms = 100;
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (ready) ::execv(words[0], words);
+    if (ready) ::execve(words[0], words, variables);
     const int err = errno;
     [[maybe_unused]] const ssize_t told = ::write(failed, &err, sizeof err);
     ::_exit(127);
@@ -36,10 +37,30 @@ struct Pipe {
     Fd read, write;
 };
 
+// The child's stdin and stdout are put where these descriptors may be when ours are closed.
+Result<Fd> above_stderr(Fd fd) {
+    if (fd.get() > STDERR_FILENO) return fd;
+    Fd above(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (!above) return Error::sys(errno, "cannot make a pipe");
+    return above;
+}
+
 Result<Pipe> make_pipe() {
     std::array<int, 2> ends = {};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return Error::sys(errno, "cannot make a pipe");
-    return Pipe{Fd(ends[0]), Fd(ends[1])};
+    Fd read(ends[0]);
+    Fd write(ends[1]);
+    return Pipe{SENV_TRY(above_stderr(std::move(read))), SENV_TRY(above_stderr(std::move(write)))};
+}
+
+// What modules say to the dynamic linker is meant for the job's programs.
+std::vector<char*> variables_for_child() {
+    std::vector<char*> variables;
+    for (char** one = environ; one != nullptr && *one != nullptr; ++one) {
+        if (!std::string_view(*one).starts_with("LD_")) variables.push_back(*one);
+    }
+    variables.push_back(nullptr);
+    return variables;
 }
 
 /// srun has these blocked until it has a job.
@@ -78,13 +99,14 @@ Result<Finished> run_to_end(const std::vector<std::string>& words, std::size_t l
     std::vector<char*> argv;
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
+    const auto variables = variables_for_child();
 
     auto out = SENV_TRY(make_pipe());
     auto failed = SENV_TRY(make_pipe());
     const pid_t parent = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) return Error::sys(errno, "cannot run '" + words[0] + "'");
-    if (child == 0) become(argv.data(), out.write.get(), failed.write.get(), parent);
+    if (child == 0) become(argv.data(), variables.data(), out.write.get(), failed.write.get(), parent);
     out.write.reset();
     failed.write.reset();
 

@@ -1,4 +1,5 @@
 // main.cpp: the edge of the command `senv`. The only place that prints errors and decides the exit status.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,15 @@ namespace {
 
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
+
+// Where the caller closed one of them, a file that is opened later would get what is printed.
+void occupy_standard_descriptors() {
+    int fd = 0;
+    do {
+        fd = ::open("/dev/null", O_RDONLY);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) ::close(fd);
+}
 
 int complain(const senv::Error& error) {
     senv::say(error.what());
@@ -75,6 +85,7 @@ senv::Result<int> run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    occupy_standard_descriptors();
     const senv::Result<int> status = senv::contained([&] { return run(argc, argv); });
     return status ? status.value() : complain(status.error());
 }

@@ -93,6 +93,7 @@ Result<Guix> Guix::find(const Config& config, const Environment& environment) {
 Environment environment_for_guix(const Environment& user) {
     Environment environment = user;
     for (const char* name : not_passed_on) environment.erase(name);
+    std::erase_if(environment, [](const auto& variable) { return variable.first.starts_with("LD_"); });
     environment["LC_ALL"] = "C.UTF-8";
     return environment;
 }

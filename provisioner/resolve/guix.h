@@ -1,8 +1,8 @@
 // guix.h: the user's guix: which one answers, and the things that senv asks of it.
 //
 // Runs as  the user, with his environment but for the variables that change what a manifest means (GUIX_BUILD_OPTIONS,
-//          GUIX_EXTENSIONS_PATH, GUIX_PULL_URL, GUILE_LOAD_PATH, GUILE_LOAD_COMPILED_PATH, GUIX_ENVIRONMENT, GUIX_PROFILE),
-//          and with LC_ALL=C.UTF-8: the same result and readable messages in every locale.
+//          GUIX_EXTENSIONS_PATH, GUIX_PULL_URL, GUILE_LOAD_PATH, GUILE_LOAD_COMPILED_PATH, GUIX_ENVIRONMENT, GUIX_PROFILE)
+//          and those that the dynamic linker reads (LD_*: a module's libraries are not for it), and with LC_ALL=C.UTF-8: the same result and readable messages in every locale.
 // Errors   missing: no guix here. What Guix refuses is of kind missing too, with its cause and, if there is one, its hint.
 //          busy: a limit or a signal.
 #pragma once

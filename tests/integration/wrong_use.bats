@@ -372,3 +372,21 @@ senv: hint: file names are relative to the current directory, which is not there
     [[ $output == "senv: cannot use modules in '.': cannot find the current folder: No such file or directory"* ]]
     cd "$root"
 }
+
+@test "where a module puts older libraries in front, and where stdin, stdout and stderr are closed, senv works all the same" {
+    local library closed
+    mkdir old
+    for library in libstdc++.so.6 libcurl.so.4 libarchive.so.13 libcrypto.so.3; do
+        cc -shared -o old/$library -Wl,-soname,$library -xc /dev/null
+    done
+    run -0 env LD_LIBRARY_PATH="$root/old" "$build/provisioner/cli/senv" show good.lock
+    says "senv-hello"
+    # A file that senv opens must not take the place of what is closed.
+    run -0 bash -c '"$0" show good.lock <&-' "$build/provisioner/cli/senv"
+    says "senv-hello"
+    for closed in '>&-' '<&- >&-' '<&- >&- 2>&-'; do
+        run -1 bash -c "'$build/provisioner/cli/senv' show good.lock $closed"
+        [[ $output == "" || $output == "senv: cannot write the result: Bad file descriptor" ]]
+    done
+    cmp good.lock "$checkout/tests/golden/lock/hello.lock"
+}

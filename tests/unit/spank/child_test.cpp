@@ -1,6 +1,7 @@
 #include "spank/child.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -25,6 +26,31 @@ TEST(RunToEnd, GivesOutputAndStatus) {
 
 TEST(RunToEnd, GivesTheChildNoInput) {
     EXPECT_EQ(shell("cat; echo end")->output, "end\n");
+}
+
+TEST(RunToEnd, LeavesOutWhatTheDynamicLinkerReads) {
+    ::setenv("LD_LIBRARY_PATH", "/opt/old/lib", 1);
+    ::setenv("LD_BIND_NOW", "1", 1);
+    ::setenv("LDFLAGS", "-s", 1);
+    EXPECT_EQ(shell("echo ${LD_LIBRARY_PATH-none} ${LD_BIND_NOW-none} $LDFLAGS")->output, "none none -s\n");
+    for (const char* name : {"LD_LIBRARY_PATH", "LD_BIND_NOW", "LDFLAGS"}) ::unsetenv(name);
+}
+
+TEST(RunToEnd, WorksWhereStandardDescriptorsAreClosed) {
+    const auto with_closed = [](std::vector<int> closed) {
+        const pid_t pid = ::fork();
+        if (pid == 0) {
+            for (const int fd : closed) ::close(fd);
+            const auto finished = shell("cat; echo hello; [ -e /proc/self/fd/2 ] && exit 3");
+            ::_exit(finished && finished->output == "hello\n" ? 0 : 1);
+        }
+        int status = -1;
+        ::waitpid(pid, &status, 0);
+        return status;
+    };
+    for (const auto& closed : std::vector<std::vector<int>>{{0}, {1}, {0, 1}, {2}, {1, 2}, {0, 1, 2}}) {
+        EXPECT_EQ(with_closed(closed), 0) << testing::PrintToString(closed);
+    }
 }
 
 TEST(RunToEnd, SaysThatTheProgramIsNotThere) {
