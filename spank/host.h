@@ -47,6 +47,8 @@ public:
 
     // --- the process's own environment: in srun, sbatch and salloc what the job inherits, in a prolog Slurm's SPANK_*
     virtual std::optional<std::string> own_variable(const char* name) const = 0;
+    /// The names of those that begin with `begin`.
+    virtual std::vector<std::string> own_names(std::string_view begin) const = 0;
     virtual void set_own_variable(const char* name, const std::string& value) = 0;
     virtual void unset_own_variable(const char* name) = 0;
 

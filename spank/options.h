@@ -1,6 +1,6 @@
 // options.h: what users and administrators can say to the plugin. Pure.
 //
-// Shape    Users: the options of option_texts, in srun, sbatch, salloc and #SBATCH lines. Some also as variables:
+// Shape    Users: the options of option_texts, in srun, sbatch, salloc and #SBATCH lines; and as variables:
 //          SLURM_ENV_MANIFEST for srun, SBATCH_ENV_… for sbatch, SALLOC_ENV_… for salloc.
 //          Administrators: KEY=VALUE words behind the plugin's name in plugstack.conf (etc/plugstack.conf explains them).
 // Errors   usage.
@@ -70,54 +70,51 @@ struct OptionText {
     Form form;
     Role role;
     Repeated repeated;
-    bool has_variable;
 };
 
 /// Indexed by Option.
 inline constexpr std::array<OptionText, 17> option_texts = {{
     {"env-manifest", "FILE[,FILE...]", "run the job in the Guix environment of these manifests", Form::files,
-     Role::names, Repeated::adds, true},
+     Role::names, Repeated::adds},
     {"env-packages", "SPEC[,SPEC...]",
      "run the job in a Guix environment of these packages: name, name@version or name:output", Form::text, Role::names,
-     Repeated::adds, true},
+     Repeated::adds},
     {"env-development", "PACKAGE[,PACKAGE...]",
-     "with all that is needed to build these packages, as guix shell -D does", Form::list, Role::names, Repeated::adds,
-     false},
+     "with all that is needed to build these packages, as guix shell -D does", Form::list, Role::names, Repeated::adds},
     {"env-file", "FILE", "with the package that the Scheme code in FILE evaluates to, as guix shell -f does",
-     Form::file, Role::names, Repeated::adds, false},
+     Form::file, Role::names, Repeated::adds},
     {"env-expression", "EXPR", "with the package that this Scheme expression evaluates to, as guix shell -e does",
-     Form::text, Role::names, Repeated::adds, false},
+     Form::text, Role::names, Repeated::adds},
     {"env-load-path", "DIR[,DIR...]", "look for package modules in these folders first, as guix shell -L does",
-     Form::files, Role::details, Repeated::adds, false},
+     Form::files, Role::details, Repeated::adds},
     {"env-channels", "FILE", "take the packages from the channels in FILE, as guix time-machine -C does", Form::file,
-     Role::details, Repeated::once, true},
+     Role::details, Repeated::once},
     {"env-transform", "KEY=VALUE...",
      "transform the packages, with Guix's options without their dashes: 'with-input=openmpi=mpich tune=skylake'",
-     Form::text, Role::details, Repeated::adds, false},
+     Form::text, Role::details, Repeated::adds},
     {"env-tune", "CPU|auto",
      "tune packages for this CPU, as guix shell --tune does; auto: the one that the site names for the partition or "
      "constraint on the command line",
-     Form::text, Role::details, Repeated::once, false},
+     Form::text, Role::details, Repeated::once},
     {"env-amd-gpu", "LIST", "make packages for these AMD GPUs (gfx90a,gfx942), as guix shell --amd-gpu does",
-     Form::text, Role::details, Repeated::adds, false},
+     Form::text, Role::details, Repeated::adds},
     {"env-lock", "FILE", "run the job in the environment that senv lock wrote to FILE; needs no Guix", Form::file,
-     Role::names, Repeated::once, true},
+     Role::names, Repeated::once},
     {"env-profile", "PATH", "run the job in this Guix profile, or the one that this link names; needs no Guix",
-     Form::file, Role::names, Repeated::once, true},
+     Form::file, Role::names, Repeated::once},
     {"env-build", "never|here", "whether packages are built that no server has; what would be is listed", Form::text,
-     Role::details, Repeated::once, false},
-    {"env-refresh", nullptr, "resolve anew what has been resolved before", Form::flag, Role::details, Repeated::once,
-     false},
+     Role::details, Repeated::once},
+    {"env-refresh", nullptr, "resolve anew what has been resolved before", Form::flag, Role::details, Repeated::once},
     {"env-pure", nullptr,
      "keep none of the job's variables but those of Slurm, MPI, OpenMP and devices, and those that guix shell --pure "
      "keeps",
-     Form::flag, Role::entering, Repeated::once, true},
+     Form::flag, Role::entering, Repeated::once},
     {"env-preserve", "REGEX", "keep variables with names that match, as guix shell --preserve does", Form::text,
-     Role::entering, Repeated::either, false},
+     Role::entering, Repeated::either},
     {"env-passthrough", "use|ignore|error",
      "what a step that names no environment does with the job's: use it (default), run without, fail. The value none "
      "of any --env option: as if it were not given",
-     Form::text, Role::passing, Repeated::once, true},
+     Form::text, Role::passing, Repeated::once},
 }};
 
 constexpr const OptionText& text_of(Option option) {

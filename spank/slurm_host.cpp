@@ -8,6 +8,10 @@ extern "C" {
 
 // Of whoever loads the plugin. Slurm's headers have the type, its plugins know the name.
 extern slurm_conf_t slurm_conf;
+
+// What only sbatch and only salloc has: their own options (src/sbatch/opt.c, src/salloc/opt.c). Null elsewhere.
+extern const char sbopt __attribute__((weak));
+extern const char saopt __attribute__((weak));
 }
 
 #include <unistd.h>
@@ -49,11 +53,9 @@ Program SlurmHost::program() const {
         case S_CTX_ALLOCATOR: break;
         default: return Program::other;
     }
-    std::array<char, PATH_MAX> path = {};
-    if (::readlink("/proc/self/exe", path.data(), path.size() - 1) < 0) return Program::other;
-    const std::string_view name = split(path.data(), '/').back();
-    if (name.starts_with("sbatch")) return Program::sbatch;
-    if (name.starts_with("salloc")) return Program::salloc;
+    // A site may have renamed them, and the dynamic linker may have been told to start them.
+    if (&sbopt != nullptr) return Program::sbatch;
+    if (&saopt != nullptr) return Program::salloc;
     return Program::other;
 }
 
@@ -61,6 +63,15 @@ std::optional<std::string> SlurmHost::own_variable(const char* name) const {
     const char* value = ::getenv(name);
     if (value == nullptr) return std::nullopt;
     return value;
+}
+
+std::vector<std::string> SlurmHost::own_names(std::string_view begin) const {
+    std::vector<std::string> names;
+    for (char** one = environ; one != nullptr && *one != nullptr; ++one) {
+        const std::string_view text = *one;
+        if (text.starts_with(begin)) names.emplace_back(text.substr(0, text.find('=')));
+    }
+    return names;
 }
 
 void SlurmHost::set_own_variable(const char* name, const std::string& value) {

@@ -17,6 +17,7 @@ public:
 
     Program program() const override;
     std::optional<std::string> own_variable(const char* name) const override;
+    std::vector<std::string> own_names(std::string_view begin) const override;
     void set_own_variable(const char* name, const std::string& value) override;
     void unset_own_variable(const char* name) override;
     std::vector<std::string> command_line() const override;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cache/base/text.h"
+#include "provisioner/close_names.h"
 #include "provisioner/jobs.h"
 #include "provisioner/resolution.h"
 #include "spank/child.h"
@@ -97,12 +98,15 @@ std::string variables_begin(const Host& host) {
     return host.program() == Program::sbatch ? "SBATCH_" : host.program() == Program::salloc ? "SALLOC_" : "SLURM_";
 }
 
-std::string variable_of(const Host& host, const OptionText& option) {
-    std::string name = variables_begin(host);
+std::string variable_of(std::string name, const OptionText& option) {
     for (const char c : std::string_view(option.name)) {
         name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     }
     return name;
+}
+
+std::string variable_of(const Host& host, const OptionText& option) {
+    return variable_of(variables_begin(host), option);
 }
 
 // The job that srun --jobid names, if that is not the one that this shell is in.
@@ -152,7 +156,7 @@ Result<Choice> choose(const Host& host, Option option, std::span<const Given::Va
     }
     const OptionText& text = text_of(option);
     const bool may_have_leaked = is_nested && option != Option::passthrough;
-    if (choice.place != Place::command_line && text.has_variable && !may_have_leaked) {
+    if (choice.place != Place::command_line && !may_have_leaked) {
         const std::string name = variable_of(host, text);
         if (const auto value = host.own_variable(name.c_str()); value && !value->empty()) {
             SENV_TRY(check_value(option, *value, name));
@@ -284,10 +288,47 @@ void tell(Host& host, const Request& request) {
     if (!is_nested_step(host)) return;
     for (const auto& text : option_texts) {
         const std::string name = variable_of(host, text);
-        if (text.has_variable && text.role != Role::passing && host.own_variable(name.c_str())) {
+        if (text.role != Role::passing && host.own_variable(name.c_str())) {
             host.info("senv: " + name + " does not count: this job has an environment");
         }
     }
+}
+
+// A name of ours that does not exist, most likely a mistake in typing one that does.
+void warn_of_unknown_variables(Host& host, bool is_nested) {
+    if (is_nested) return;  // where none counts
+    for (const char* begin : {"SLURM_", "SBATCH_", "SALLOC_"}) {
+        // In a job, what is meant for its submission has been looked at there.
+        if (is_inside_job(host) && begin != variables_begin(host)) continue;
+        std::vector<std::string> names;
+        for (const auto& option : option_texts) names.push_back(variable_of(begin, option));
+        for (const auto& name : host.own_names(std::string(begin) + "ENV_")) {
+            if (std::ranges::find(names, name) != names.end()) continue;
+            const auto close = close_names(name, names);
+            host.info("senv: warning: the variable " + printable(name) + " is not one of senv's" +
+                      (close.empty() ? "; senv-options(7) lists them" : ": did you mean " + join(close, " or ") + "?"));
+        }
+    }
+}
+
+// Slurm hands what stands after the command on to it.
+void warn_of_options_after_command(Host& host, const Given& given) {
+    const auto is_of_line = [&](const Given::Value& value) { return value.place != Place::batch_script; };
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        if (std::ranges::any_of(given[Option{static_cast<unsigned char>(i)}], is_of_line)) return;
+    }
+    auto words = host.command_line();
+    words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(host.option_words().size()));
+    words.erase(std::ranges::find(words, ":"), words.end());  // the next component
+    const auto is_ours = [](const std::string& word) {
+        return std::ranges::any_of(option_texts, [&](const auto& option) {
+            return word.starts_with("--") && word.substr(2, word.find('=') - 2) == option.name;
+        });
+    };
+    const auto word = std::ranges::find_if(words, is_ours);
+    if (word == words.end()) return;
+    host.info("senv: warning: " + printable(*word) + " stands after '" + printable(words.front()) +
+              "', which gets it; options of senv stand in front of that");
 }
 
 bool excludes(Option one, Option other) {
@@ -470,6 +511,10 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     forget_forwarded_values(host);
     show_hidden(host);  // by an earlier component of a heterogeneous job
     Request request = SENV_TRY(choose(host, given));
+    if (given.is_of_first_component()) {
+        warn_of_unknown_variables(host, is_nested_step(host));
+        warn_of_options_after_command(host, given);
+    }
     tell(host, request);
     let_the_weaker_give_way(host, request);
     const std::string passthrough(request[Option::passthrough].value());

@@ -67,12 +67,17 @@ public:
     void add(Option option, Value value);
     /// What is added from now on is of the next component of a heterogeneous job: of each option, it replaces what
     /// there was.
-    void next_component() { is_earlier_.fill(true); }
+    void next_component() {
+        is_earlier_.fill(true);
+        is_first_ = false;
+    }
+    bool is_of_first_component() const { return is_first_; }
     std::span<const Value> operator[](Option option) const { return values_[static_cast<std::size_t>(option)]; }
 
 private:
     std::array<std::vector<Value>, option_texts.size()> values_;
     std::array<bool, option_texts.size()> is_earlier_ = {};
+    bool is_first_ = true;
 };
 
 /// Whether this command makes a job, rather than a step of one that is there. Valid from init_post_opt until the job is made.

@@ -19,6 +19,7 @@ public:
     Program program_is = Program::srun;
     std::map<std::string, std::string> own, control;
     std::vector<std::string> words = {"srun"};
+    std::optional<std::size_t> options_end;  // how many of them stand in front of the command; all of them
     std::string folder = "/home/u";
     std::optional<Submission> submission;
     std::string command_is;
@@ -34,10 +35,21 @@ public:
         if (found == own.end()) return std::nullopt;
         return found->second;
     }
+    std::vector<std::string> own_names(std::string_view begin) const override {
+        std::vector<std::string> names;
+        for (const auto& [name, value] : own) {
+            if (name.starts_with(begin)) names.push_back(name);
+        }
+        return names;
+    }
     void set_own_variable(const char* name, const std::string& value) override { own[name] = value; }
     void unset_own_variable(const char* name) override { own.erase(name); }
     std::vector<std::string> command_line() const override { return words; }
-    std::vector<std::string> option_words() const override { return words; }
+    std::vector<std::string> option_words() const override {
+        auto in_front = words;
+        if (options_end) in_front.resize(*options_end);
+        return in_front;
+    }
     std::string working_folder() const override { return folder; }
     std::string cluster() const override { return "c"; }
     Result<Submission> submission_of(std::uint32_t) const override {

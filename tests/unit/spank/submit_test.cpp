@@ -315,6 +315,80 @@ TEST_F(Submit, EachProgramHasVariablesOfItsOwn) {
     }
 }
 
+TEST_F(Submit, EveryOptionHasAVariable) {
+    senv_answers();
+    host_.program_is = Program::salloc;
+    host_.own = {{"SALLOC_ENV_PACKAGES", "hello"}, {"SALLOC_ENV_DEVELOPMENT", "gcc"}, {"SALLOC_ENV_FILE", "/f"},
+                 {"SALLOC_ENV_EXPRESSION", "(f)"}, {"SALLOC_ENV_LOAD_PATH", "/l"},    {"SALLOC_ENV_TRANSFORM", "a=b"},
+                 {"SALLOC_ENV_TUNE", "skylake"},   {"SALLOC_ENV_AMD_GPU", "gfx90a"},  {"SALLOC_ENV_BUILD", "never"},
+                 {"SALLOC_ENV_REFRESH", "yes"},    {"SALLOC_ENV_PRESERVE", "^X"}};
+    ASSERT_THAT(submit(), IsOk());
+    EXPECT_THAT(words(), testing::StartsWith("resolve\n--for-slurm\n--packages=hello\n--development=gcc\n--file=/f\n"
+                                             "--expression=(f)\n--load-path=/l\n--transform=a=b\n--tune=skylake\n"
+                                             "--amd-gpu=gfx90a\n--build=never\n--refresh\n--source=environment:"));
+    EXPECT_THAT(travels(), testing::HasSubstr(" enter=plain:%5eX "));
+    EXPECT_TRUE(host_.infos.empty());
+    // They alone are no request.
+    host_.own = {{"SALLOC_ENV_BUILD", "never"}, {"SALLOC_ENV_TUNE", "x"}, {"SALLOC_ENV_PRESERVE", "x"}};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, WarnsOfVariablesThatDoNotExist) {
+    host_.own = {{"SLURM_ENV_MANIFST", "m.scm"},
+                 {"SBATCH_ENV_Packages", "x"},
+                 {"SALLOC_ENV_SOMETHING_ELSE", "x"},
+                 {"SLURM_ENVIRONMENT", "x"},
+                 {"SLURM_ENV_PROFILE", "none"}};
+    const std::string manifest =
+        "senv: warning: the variable SLURM_ENV_MANIFST is not one of senv's: did you mean SLURM_ENV_MANIFEST?";
+    const auto wanted = testing::ElementsAre(
+        manifest,
+        "senv: warning: the variable SBATCH_ENV_Packages is not one of senv's: did you mean SBATCH_ENV_PACKAGES?",
+        "senv: warning: the variable SALLOC_ENV_SOMETHING_ELSE is not one of senv's; senv-options(7) lists them");
+    for (const Program program : {Program::srun, Program::sbatch, Program::salloc}) {
+        host_.program_is = program;
+        host_.infos.clear();
+        EXPECT_EQ(submit().value(), Outcome::plain);
+        EXPECT_THAT(host_.infos, wanted);
+    }
+    host_.program_is = Program::srun;
+    host_.own["SLURM_JOB_ID"] = "12";
+    host_.infos.clear();
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_THAT(host_.infos, testing::ElementsAre(manifest));
+    // Where no variable counts, and for the second component of a submission, once was enough.
+    host_.infos.clear();
+    given_.next_component();
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    given_ = {};
+    host_.own[resolution_variable] = resolved + "x";
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_TRUE(host_.infos.empty());
+}
+
+TEST_F(Submit, WarnsOfOptionsBehindTheCommand) {
+    const auto said = [&](std::vector<std::string> line, std::size_t options_end) {
+        host_.infos.clear();
+        host_.words = std::move(line);
+        host_.options_end = options_end;
+        EXPECT_EQ(submit().value(), Outcome::plain);
+        return host_.infos;
+    };
+    EXPECT_THAT(
+        said({"srun", "-n1", "prog", "x", "--env-packages=hello"}, 2),
+        testing::ElementsAre("senv: warning: --env-packages=hello stands after 'prog', which gets it; options of senv "
+                             "stand in front of that"));
+    EXPECT_THAT(said({"srun", "prog", "--env-pure"}, 1), testing::SizeIs(1));
+    EXPECT_THAT(said({"srun", "prog", "--env-packs=x", "--environment", "-env-pure", "env-pure"}, 1),
+                testing::IsEmpty());
+    EXPECT_THAT(said({"srun", "a", ":", "--env-packages=hello", "b"}, 1), testing::IsEmpty());
+    host_.program_is = Program::sbatch;
+    given_.add(Option::profile, {"none", Place::batch_script});
+    EXPECT_THAT(said({"sbatch", "job.sh", "--env-manifest", "m.scm"}, 1), testing::SizeIs(1));
+    given_.add(Option::manifest, {"none", Place::command_line});
+    EXPECT_THAT(said({"sbatch", "--env-manifest=none", "job.sh", "--env-manifest", "m.scm"}, 2), testing::IsEmpty());
+}
+
 TEST_F(Submit, NoneIsAsIfNotGivenWhereverItStands) {
     host_.own = {{"SLURM_ENV_MANIFEST", "m.scm"}, {"SLURM_ENV_PROFILE", "none"}};
     give(Option::manifest, "none");
