@@ -57,7 +57,7 @@ start_job() {    # JOB
 
 end_job() {    # JOB STATUS
     local job=$1 status=$2 seconds=$((SECONDS - begun[$1])) log=$work/log.$1 good=0 bad=0
-    free_job "$job"
+    free_job "$job" >>"$log" 2>&1 || status=1
     "results_of_${kinds[job]}" "$log" "$status" >"$work/results"
     read -r good bad <"$work/results"
     # A command that failed without a test that did, or ran nothing, is one.
@@ -78,12 +78,13 @@ end_job() {    # JOB STATUS
 }
 
 free_job() {    # JOB: what it left on the disk. Its processes and mounts are gone.
-    local state
+    local state freed=0
     for state in "$clusters/$1"/*; do
-        [[ ! -e $state ]] || SENV_CLUSTER_DIR=$clusters/$1 SENV_CLUSTER=${state##*/} "$support/../cluster/cluster" stop
+        [[ ! -e $state ]] || SENV_CLUSTER_DIR=$clusters/$1 SENV_CLUSTER=${state##*/} "$support/../cluster/cluster" stop || freed=1
     done
-    rm -rf "$work/tmp.$1"
+    rm -rf "$work/tmp.$1" || freed=1
     rmdir "$clusters/$1" "$clusters" "${clusters%/*}" 2>/dev/null || true
+    return "$freed"
 }
 
 # results_of_KIND LOG STATUS: prints how many passed and failed, then, about those that failed, what they said.
@@ -124,7 +125,7 @@ end_jobs() {
     trap '' INT TERM HUP
     for pid in "${!running[@]}"; do
         kill "$pid" && wait "$pid" || true
-        free_job "${running[$pid]}"
+        free_job "${running[$pid]}" || true
     done 2>/dev/null
     rm -rf "$work"
 }

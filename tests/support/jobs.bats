@@ -95,6 +95,14 @@ END
     run -1 compgen -G 'tmp.*'
 }
 
+@test "a job that leaves a cluster which cannot be stopped has failed" {
+    bats_file good <<<'TEST "one" { mkdir -p "$SENV_CLUSTER_DIR/no name"; }'
+    jobs "$(job good 20) run_jobs 1; report"
+    [[ $status -eq 1 ]]
+    ends "1 passed, 1 failed"
+    says "SENV_CLUSTER='no name'"
+}
+
 @test "a job's process that is killed takes all along" {
     local signal
     for signal in TERM KILL; do
