@@ -88,3 +88,34 @@ JOB
     says "Submitted batch job"
     alice scancel -u alice
 }
+
+@test "variables: every option has one, also for a renamed sbatch; one that does not exist is named, once a submission" {
+    cluster root login cp -L /usr/bin/sbatch /usr/local/bin/submit
+    refused "packages 'hello'" -- env SBATCH_ENV_PACKAGES=hello submit --wrap 'echo it ran'
+    refused "packages 'hello'" -- env SBATCH_ENV_PACKAGES=hello /lib64/ld-linux-x86-64.so.2 /usr/bin/sbatch --wrap 'echo it ran'
+    refused "the inputs of 'gcc'" -- env SLURM_ENV_DEVELOPMENT=gcc srun echo it ran
+    refused "cannot use transformation 'A=b'" -- env SLURM_ENV_DEVELOPMENT=gcc SLURM_ENV_TRANSFORM=A=b srun echo it ran
+    run -0 alice env SLURM_ENV_MANIFST=m.scm SLURM_ENV_BUILD=never SBATCH_ENV_PACKAGS=a srun echo it ran
+    says "it ran" "senv: warning: the variable SLURM_ENV_MANIFST is not one of senv's: did you mean SLURM_ENV_MANIFEST?" \
+        "SBATCH_ENV_PACKAGES?"
+    says_once SLURM_ENV_MANIFST
+    run -0 alice env SLURM_ENV_MANIFST=m.scm SALLOC_ENV_X=1 sbatch --hold --wrap 'echo it ran' : -n1
+    says_once SLURM_ENV_MANIFST
+    says_once "the variable SALLOC_ENV_X is not one of senv's; senv-options(7) lists them"
+    alice scancel -u alice
+    run -0 alice env SLURM_ENV_MANIFST=m.scm srun -Q echo it ran
+    [[ $output == "it ran" ]]
+}
+
+@test "an option of senv's after the command, and none in front, is a warning" {
+    script job.sh <<<$'#!/bin/bash\necho it ran'
+    run -0 alice srun echo it ran --env-packages=hello
+    says "it ran --env-packages=hello" \
+        "senv: warning: --env-packages=hello stands after 'echo', which gets it; options of senv stand in front of that"
+    run -0 alice sbatch job.sh --env-manifest m.scm
+    says "senv: warning: --env-manifest stands after 'job.sh'"
+    run -0 alice salloc echo --env-pure
+    says "senv: warning: --env-pure stands after 'echo'"
+    run -0 alice srun --env-packages=none echo --env-packages=hello
+    [[ $output == "--env-packages=hello" ]]
+}
