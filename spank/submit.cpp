@@ -511,7 +511,7 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     forget_forwarded_values(host);
     show_hidden(host);  // by an earlier component of a heterogeneous job
     Request request = SENV_TRY(choose(host, given));
-    if (given.is_of_first_component()) {
+    if (given.is_of_first_component() && loudness(host) != Loudness::quiet) {
         warn_of_unknown_variables(host, is_nested_step(host));
         warn_of_options_after_command(host, given);
     }

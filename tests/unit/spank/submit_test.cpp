@@ -352,8 +352,12 @@ TEST_F(Submit, WarnsOfVariablesThatDoNotExist) {
         EXPECT_THAT(host_.infos, wanted);
     }
     host_.program_is = Program::srun;
-    host_.own["SLURM_JOB_ID"] = "12";
+    host_.words = {"srun", "-Q"};
     host_.infos.clear();
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_TRUE(host_.infos.empty());
+    host_.words = {"srun"};
+    host_.own["SLURM_JOB_ID"] = "12";
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_THAT(host_.infos, testing::ElementsAre(manifest));
     // Where no variable counts, and for the second component of a submission, once was enough.
