@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view untuned_line = "\nuntuned";
 constexpr std::chrono::hours work_folder_life(24);  // longer than any resolution may take
 constexpr std::size_t max_key_bytes = 8192;
 
@@ -151,10 +152,13 @@ bool Cache::stands(const StorePath& profile) const {
 std::optional<Known> Cache::find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want,
                                  Guix guix) const {
     const std::string entry = dir_ + "/keys/" + key;
-    const auto line = read_small_file(entry, max_key_bytes);
+    const auto text = read_small_file(entry, max_key_bytes);
     const auto age = age_of(entry);
-    if (!line || !age || (max_age && *age > *max_age)) return std::nullopt;
-    auto resolution = Resolution::parse(line.value());
+    if (!text || !age || (max_age && *age > *max_age)) return std::nullopt;
+    std::string_view line = *text;
+    const bool untuned = line.ends_with(untuned_line);
+    if (untuned) line.remove_suffix(untuned_line.size());
+    auto resolution = Resolution::parse(line);
     if (!resolution) return std::nullopt;
     std::error_code error;
     const bool stands_elsewhere = guix == Guix::none && !fs::exists(guix_state_, error) && !error;
@@ -164,16 +168,17 @@ std::optional<Known> Cache::find(const std::string& key, std::optional<std::chro
     if (want == Want::lock && !kept_lock(dir_, resolution.value().lock_digest)) return std::nullopt;
     touch(file);
     if (!max_age) touch(entry);
-    return Known{std::move(resolution).value(), file};
+    return Known{std::move(resolution).value(), file, untuned};
 }
 
-Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& key) const {
+Result<Known> Cache::keep(const Lock& lock, const std::optional<std::string>& key, bool untuned) const {
     const std::string text = lock.write();
     Resolution resolution = resolution_of(lock, text);
     const std::string file = lock_file(dir_, resolution.lock_digest);
     SENV_TRY(replace_file(file, text, 0600));
-    if (key) SENV_TRY(replace_file(dir_ + "/keys/" + *key, resolution.encode(), 0600));
-    return Known{std::move(resolution), file};
+    const std::string entry = resolution.encode() + std::string(untuned ? untuned_line : "");
+    if (key) SENV_TRY(replace_file(dir_ + "/keys/" + *key, entry, 0600));
+    return Known{std::move(resolution), file, untuned};
 }
 
 Result<Fd> Cache::reserve(const std::string& key, const Signals& signals, const std::function<void()>& waiting) const {

@@ -2,8 +2,9 @@
 //
 // Shape    ${XDG_CACHE_HOME:-~/.cache}/senv/
 //            locks/DIGEST.json      lock files, named by the SHA-256 of their text
-//            keys/KEY               what the inputs with this key gave: a line as in resolution.h. Short, since it is read for
-//                                   every job; the lock of a large environment is not
+//            keys/KEY               what the inputs with this key gave: a line as in resolution.h, and a second one, "untuned",
+//                                   where Known has that. Short, since it is read for every job; the lock of a large
+//                                   environment is not
 //            roots/HASH-profile     GC roots, where Guix's own folder for them is not writable
 //            jobs, jobs.old         as in jobs.h
 //            resolving              a byte of it is locked (fcntl, open file description) while a key is being resolved
@@ -56,6 +57,7 @@ std::optional<std::string> kept_lock(const std::string& folder, const std::strin
 struct Known {
     Resolution resolution;  // its source is for the caller to set
     std::string lock_file;
+    bool untuned = false;  // it was to be tuned for a CPU, but nothing in it can be
 };
 
 /// What of a lock travels with a job. `text`: the lock as it is written, of which the digest is.
@@ -77,7 +79,7 @@ public:
     std::optional<Known> find(const std::string& key, std::optional<std::chrono::seconds> max_age, Want want,
                               Guix guix = Guix::here) const;
     /// Keeps the lock; and under the key, if it is to be found again.
-    Result<Known> keep(const Lock& lock, const std::optional<std::string>& key) const;
+    Result<Known> keep(const Lock& lock, const std::optional<std::string>& key, bool untuned = false) const;
 
     /// Waits until nobody else resolves this key, calling `waiting` meanwhile. Held as long as the Fd.
     Result<Fd> reserve(const std::string& key, const Signals& signals, const std::function<void()>& waiting) const;

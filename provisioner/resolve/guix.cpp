@@ -148,7 +148,14 @@ std::string_view describe_script() {
 
 GuixSession::GuixSession(const Guix& guix, const Environment& user, const Limits& limits, const Signals& signals,
                          const Watcher& watch)
-    : guix_(guix), environment_(environment_for_guix(user)), limits_(limits), signals_(signals), watch_(watch) {}
+    : guix_(guix),
+      environment_(environment_for_guix(user)),
+      limits_(limits),
+      signals_(signals),
+      watch_([this, watch](std::string_view line) {
+          has_tuned_ = has_tuned_ || tells_of_tuning(line);
+          watch(line);
+      }) {}
 
 Result<Finished> GuixSession::ask(std::vector<std::string> words, bool stdout_is_result, const std::string& doing) {
     Command command;

@@ -41,6 +41,9 @@ public:
     GuixSession(const Guix& guix, const Environment& user, const Limits& limits, const Signals& signals,
                 const Watcher& watch);
 
+    GuixSession(const GuixSession&) = delete;
+    GuixSession& operator=(const GuixSession&) = delete;
+
     /// `guix time-machine -C FILE`: makes that Guix ready and returns its profile.
     Result<std::string> prepare_channels(const SourceFile& channels, const std::string& file, const std::string& doing);
     /// `guix build -f PROGRAM --root=LINK` (program.h): builds the profile and returns it. Build::never: the daemon makes sure.
@@ -48,6 +51,8 @@ public:
     Result<StorePath> build(const std::string& program, const std::string& link, const Inputs& inputs, Build build,
                             const std::optional<std::string>& channel_file,
                             const std::vector<std::pair<std::string, std::string>>& names, const std::string& doing);
+    /// Whether a package was tuned for a CPU meanwhile.
+    bool has_tuned() const noexcept { return has_tuned_; }
     /// `guix repl -- SCRIPT`: closure, channels and version for the lock; tells the daemon about the root at `link`,
     /// unless that is empty.
     Result<void> describe(const std::string& script, const std::string& link, const std::string& guix_profile,
@@ -62,7 +67,8 @@ private:
     Environment environment_;
     const Limits& limits_;
     const Signals& signals_;
-    const Watcher& watch_;
+    const Watcher watch_;
+    bool has_tuned_ = false;
 };
 
 /// The text of the script for describe().

@@ -325,6 +325,12 @@ Cause cause_of(std::string_view messages, const Names& names, const std::string&
     return cause;
 }
 
+bool tells_of_tuning(std::string_view line) {
+    const std::string text = without_decoration(line);
+    const auto at = text.find(": tuning ");
+    return at != std::string::npos && text.find(" for CPU ", at) != std::string::npos;
+}
+
 std::string excerpt(std::string_view what, std::string_view name, std::string_view text) {
     const auto location = location_in(what);
     if (!location || location->file != name || location->line == 0) return {};

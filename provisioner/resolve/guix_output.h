@@ -29,6 +29,9 @@ struct Cause {
 Cause cause_of(std::string_view messages, const std::vector<std::pair<std::string, std::string>>& names,
                const std::string& by_hand = "guix shell");
 
+/// Whether Guix says here that it tunes a package for a CPU.
+bool tells_of_tuning(std::string_view line);
+
 /// In place of a file's, in a cause that the reader found in an expression.
 constexpr std::string_view expression_name = "expression";
 

@@ -1,5 +1,6 @@
 #include "provisioner/resolve/resolve.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cache/base/text.h"
@@ -80,11 +81,15 @@ public:
         for (const auto* handed : {&manifests, &files, &channels}) {
             for (const Handed& file : *handed) SENV_TRY(check_unchanged(file));
         }
+        has_tuned_ = session.has_tuned();
         phases.did("profile");
         Lock lock = SENV_TRY(describe(session, work, guix_profile, doing));
         phases.did("lock");
         return lock;
     }
+
+    /// Whether Guix tuned a package for a CPU in run().
+    bool has_tuned() const noexcept { return has_tuned_; }
 
 private:
     static Result<std::vector<Handed>> hand(const std::vector<SourceFile>& files, Sources sources,
@@ -178,6 +183,7 @@ private:
     const ResolveOptions& options_;
     const Signals& signals_;
     std::optional<StorePath> profile_;
+    bool has_tuned_ = false;
 };
 
 std::optional<std::string> why_open(const Inputs& inputs, const Environment& environment) {
@@ -287,7 +293,9 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
                     signals);
     Phases phases;
     const Lock lock = SENV_TRY(attempt.run(open ? Sources::in_place : Sources::copied, phases));
-    return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key)).in(doing)), false,
+    const auto is_tune = [](const std::string& word) { return word.starts_with("tune="); };
+    const bool untuned = std::ranges::any_of(inputs.transformations, is_tune) && !attempt.has_tuned();
+    return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key), untuned).in(doing)), false,
                     phases.text()};
 }
 
@@ -297,6 +305,10 @@ Result<Resolved> resolve(const Request& request, const Config& config, const Env
                          const ResolveOptions& options) {
     const auto begin = Clock::now();
     Resolved resolved = SENV_TRY(answer(request, config, environment, options));
+    if (resolved.known.untuned) {
+        options.warn("nothing in this environment can be tuned for a CPU: " + request.option("tune") +
+                     " changes nothing");
+    }
     options.say("resolved in " + milliseconds(Clock::now() - begin) + ": " + resolved.how);
     return resolved;
 }

@@ -48,6 +48,17 @@ protected:
     }
 };
 
+TEST_F(ResolveCache, RemembersThatNothingCouldBeTuned) {
+    allow_guix_roots();
+    const Cache cache = open();
+    ASSERT_THAT(cache.make_root(lock.profile, false), IsOk());
+    EXPECT_TRUE(cache.keep(lock, key, true)->untuned);
+    ASSERT_TRUE(cache.find(key, {}, want));
+    EXPECT_TRUE(cache.find(key, {}, want)->untuned);
+    keep(cache);
+    EXPECT_FALSE(cache.find(key, {}, want)->untuned);
+}
+
 TEST_F(ResolveCache, FindsWhatItKeptWhileTheRootStands) {
     allow_guix_roots();
     const Cache cache = open();

@@ -39,6 +39,13 @@ TEST(GuixMessages, FilesOfOursAreNotNamed) {
               "x.scm:2:3: oops");
 }
 
+TEST(GuixMessages, TellWhenAPackageIsTuned) {
+    EXPECT_TRUE(tells_of_tuning("guix build: tuning gsl@2.7 for CPU skylake"));
+    EXPECT_TRUE(tells_of_tuning("\x1b[Kguix build: \x1b[1mtuning gsl@2.7 for CPU skylake\x1b[0m"));
+    EXPECT_FALSE(tells_of_tuning("guix build: building gsl@2.7"));
+    EXPECT_FALSE(tells_of_tuning("guix build: tuning gsl@2.7"));
+}
+
 TEST(GuixMessages, AreFitForATerminal) {
     EXPECT_EQ(cause_of("guix build: error: \x1b[1;31mred\x1b[0m\x07 end\n", {}).what, "red\\x07 end");
     EXPECT_EQ(cause_of("guix build: error: \x1b[\x1b[?25l\x1b[K a\x1b[2J\x1bm\x1b[2\n", {}).what,
