@@ -321,6 +321,10 @@ void NodeStep::start() {
         const WaitingName name;  // a great many variables take Slurm their time
         if (auto applied = contained([this] { return apply(*plan_); }); !applied) error_ = std::move(applied).error();
     }
+    if (!error_) {
+        if (auto executed = check_machine(resolution_->profile.absolute()); !executed)
+            error_ = std::move(executed).error();
+    }
     if (error_) fail(*error_);
     tell_times();
     check_command();

@@ -100,6 +100,7 @@ Result<int> run_command(const CLI::App& command, const Options& options, const G
     const StorePath& profile = resolved.known.resolution.profile;
     const auto plan = make_visible(options, profile);
     if (!plan) return Error(plan.error()).in("cannot enter '" + profile.absolute() + "' here");
+    SENV_TRY(check_machine(profile.absolute()).in("cannot enter '" + profile.absolute() + "' here"));
     SENV_TRY(enter(options, *plan));
     std::vector<std::string> words = options.words;
     if (words.empty()) {
@@ -117,7 +118,8 @@ void add_run_command(CLI::App& app, const GlobalOptions& global, Action& action)
     add_request_options(*run, *options);
     add_given_options(*run, *options);
     run->add_flag("--pure", options->pure, "Drop the variables that guix shell --pure drops");
-    run->add_option("-E,--preserve", options->preserve, "Keep variables whose names match")->type_name("REGEX")
+    run->add_option("-E,--preserve", options->preserve, "Keep variables whose names match")
+        ->type_name("REGEX")
         ->join('|');
     run->add_option("--socket", options->socket, "Where this node's senvd listens, if it has one")
         ->type_name("FILE")

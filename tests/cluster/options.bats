@@ -388,6 +388,22 @@ JOB
     says "'always' is neither never nor here"
 }
 
+@test "programs for another machine are refused before one is executed" {
+    local foreign=(--env-load-path=modules --env-packages=own-foreign --env-channels=channels.scm)
+    alice mkdir -p modules
+    put "$BATS_TEST_DIRNAME/own.scm" modules/own.scm
+    run -1 alice srun "${foreign[@]}" own-foreign
+    says "cannot enter the environment of --env-packages" \
+        "its programs are made for aarch64, which this host ($(uname -m)) cannot execute" "hint: make the environment on a host"
+    [[ $output != *"Exec format error"* ]]
+    alice senv lock -L modules --packages own-foreign -C channels.scm -o foreign.lock
+    run -1 alice srun --env-lock=foreign.lock senv-hello
+    says "its programs are made for aarch64"
+    run -1 alice senv run --lock foreign.lock -- own-foreign
+    says "its programs are made for aarch64"
+    assert_no_drain
+}
+
 @test "an array is resolved once; sbatch reads its script from stdin; --parsable prints nothing else" {
     local starts
     count_guix_starts

@@ -22,6 +22,26 @@
 (define-public own-new
   (package (inherit own-lib) (name "own-new") (source (plain-file "text" "new library"))))
 
+;; The beginning of a program for aarch64.
+(define-public own-foreign
+  (package
+    (inherit own-lib)
+    (name "own-foreign")
+    (source #f)
+    (arguments
+     (list #:builder
+           #~(begin
+               (use-modules (ice-9 binary-ports))
+               (mkdir #$output)
+               (mkdir (string-append #$output "/bin"))
+               (let ((file (string-append #$output "/bin/own-foreign")))
+                 (call-with-output-file file
+                   (lambda (port)
+                     (put-bytevector port #vu8(127 69 76 70 2 1 1 0 0 0 0 0 0 0 0 0 2 0 183 0 1 0 0 0))
+                     (put-bytevector port (make-bytevector 4096 0)))
+                   #:binary #t)
+                 (chmod file #o555)))))))
+
 (define-public own-app
   (package
     (inherit own-lib)

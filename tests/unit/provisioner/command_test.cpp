@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "provisioner/close_names.h"
+#include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
 
 namespace senv {
@@ -66,6 +67,24 @@ TEST_F(Command, IsNoFolder) {
 TEST_F(Command, WithASlashIsSlurmsBusiness) {
     EXPECT_TRUE(can_be_found("./nowhere", path_));
     EXPECT_TRUE(can_be_found("/nowhere", path_));
+}
+
+TEST_F(Command, IsOfAnEnvironmentThatTheKernelExecutes) {
+    EXPECT_THAT(check_machine(profile_), test::IsOk());
+    make("profile/bin/script");
+    std::filesystem::copy_file("/proc/self/exe", profile_ + "/bin/own");
+    EXPECT_THAT(check_machine(profile_), test::IsOk());
+    // The beginning of a program for a 64-bit machine of another kind.
+    std::string header(
+        "\x7f"
+        "ELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0",
+        24);
+    header.resize(4096);
+    std::filesystem::remove(profile_ + "/bin/own");
+    std::ofstream(profile_ + "/bin/other") << header;
+    std::filesystem::permissions(profile_ + "/bin/other", std::filesystem::perms(0755));
+    EXPECT_THAT(check_machine(profile_),
+                test::FailsWith(Kind::missing, "its programs are made for aarch64, which this host"));
 }
 
 TEST(CloseNames, OfASingleLetterAreOnlyThatLetter) {
