@@ -58,6 +58,10 @@ public:
     /// Its words up to script or command: the options and their values. Valid in init_post_opt.
     virtual std::vector<std::string> option_words() const = 0;
     virtual std::string working_folder() const = 0;
+    /// Whether a person types at stdin.
+    virtual bool is_interactive() const = 0;
+    /// Whether the site starts salloc's shell on the first node, as a step (LaunchParameters=use_interactive_step).
+    virtual bool starts_shell_on_node() const = 0;
     /// The cluster that the job goes to.
     virtual std::string cluster() const = 0;
     /// Asks slurmctld.

@@ -86,6 +86,7 @@ std::vector<std::string> SlurmHost::command_line() const {
     const auto text = read_small_file("/proc/self/cmdline", std::size_t{4} * 1024 * 1024);
     if (!text) return words;
     for (const auto word : split(*text, '\0')) words.emplace_back(word);
+    words.pop_back();  // a NUL ends each of them
     return words;
 }
 
@@ -113,6 +114,15 @@ bool SlurmHost::is_on_command_line(const char* value) const {
 std::string SlurmHost::working_folder() const {
     std::array<char, PATH_MAX> path = {};
     return ::getcwd(path.data(), path.size()) == nullptr ? "" : path.data();
+}
+
+bool SlurmHost::is_interactive() const {
+    return ::isatty(STDIN_FILENO) == 1;
+}
+
+bool SlurmHost::starts_shell_on_node() const {
+    const char* parameters = slurm_conf.launch_params;
+    return parameters != nullptr && std::string_view(parameters).find("use_interactive_step") != std::string_view::npos;
 }
 
 std::string SlurmHost::cluster() const {

@@ -26,6 +26,8 @@ public:
     /// script.
     bool is_on_command_line(const char* value) const;
     std::string working_folder() const override;
+    bool is_interactive() const override;
+    bool starts_shell_on_node() const override;
     std::string cluster() const override;
     Result<Submission> submission_of(std::uint32_t job) const override;
     void set_job_control(const char* name, const std::string& value) override;

@@ -1,5 +1,7 @@
 #include "spank/submit.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "cache/base/text.h"
@@ -44,6 +46,7 @@ constexpr OptionWord quiet_word = {"--quiet", 6, 'Q'};
 constexpr OptionWord verbose_word = {"--verbose", 6, 'v'};
 constexpr OptionWord jobid_word = {"--jobid", 6};
 constexpr OptionWord multi_prog_word = {"--multi-prog", 4};
+constexpr OptionWord no_shell_word = {"--no-shell", 6};
 constexpr OptionWord task_prolog_word = {"--task-prolog", 8};
 constexpr OptionWord het_group_word = {"--het-group", 5};
 constexpr OptionWord pack_group_word = {"--pack-group", 6};
@@ -146,6 +149,21 @@ bool is_nested_step(const Host& host) {
     return host.program() == Program::srun && is_inside_job(host) && host.own_variable(resolution_variable);
 }
 
+std::string absolute(const Host& host, std::string_view file) {
+    return file.starts_with('/') ? std::string(file) : host.working_folder() + "/" + std::string(file);
+}
+
+// A comma separates names, also where a file has one in its name.
+Result<void> check_commas(const Host& host, Option option, const std::string& value) {
+    if (text_of(option).form != Form::files || value.find(',') == value.npos) return {};
+    const auto is_there = [&](std::string_view name) { return ::access(absolute(host, name).c_str(), F_OK) == 0; };
+    const auto parts = split(value, ',');
+    if (!is_there(value) || std::ranges::all_of(parts, is_there)) return {};
+    return Error(Kind::usage, std::string("cannot use --") + text_of(option).name + "=" + printable(value) +
+                                  ": there is a file of that name, but a comma separates two names")
+        .hint("give the file a name without a comma, or a link with such a name");
+}
+
 Result<Choice> choose(const Host& host, Option option, std::span<const Given::Value> given, bool is_nested) {
     Choice choice;
     for (const auto& value : given) {
@@ -164,6 +182,7 @@ Result<Choice> choose(const Host& host, Option option, std::span<const Given::Va
         }
     }
     choice.values = SENV_TRY(together(option, std::move(choice.values), choice.place));
+    for (const auto& value : choice.values) SENV_TRY(check_commas(host, option, value));
     return choice.values.empty() ? Choice() : choice;
 }
 
@@ -210,10 +229,6 @@ std::string source_of(const Request& request) {
         if (is_resolved(option_texts[i])) place = std::max(place, request.choices[i].place);
     }
     return std::string(words_for(place)) + ":" + options_of(request);
-}
-
-std::string absolute(const Host& host, std::string_view file) {
-    return file.starts_with('/') ? std::string(file) : host.working_folder() + "/" + std::string(file);
 }
 
 enum class Loudness : unsigned char { quiet, normal, verbose };
@@ -392,6 +407,15 @@ void show_hidden(Host& host) {
     }
 }
 
+// The shell of salloc runs on this host. Who types there what is only in the environment gets "command not found".
+void tell_where_the_shell_is(Host& host) {
+    const auto options = host.option_words();
+    const bool gets_shell = host.command_line().size() == options.size() && !is_there(options, no_shell_word);
+    if (host.program() != Program::salloc || !gets_shell || !host.is_interactive()) return;
+    if (host.starts_shell_on_node() || loudness(host) == Loudness::quiet) return;
+    host.info("senv: the shell of this job runs on this host, outside of the environment: start programs with srun");
+}
+
 Error no_environment_of_its_own(const Host& host) {
     const char* command = host.program() == Program::sbatch   ? "sbatch"
                           : host.program() == Program::salloc ? "salloc"
@@ -399,8 +423,9 @@ Error no_environment_of_its_own(const Host& host) {
     return Error(Kind::usage, std::string("cannot make a job with '") + command +
                                   "': it names no environment of its own, and this shell is inside one")
         .hint(
-            "name one with --env-manifest, take this one along with --env-passthrough=use, or leave it behind with "
-            "--env-passthrough=ignore");
+            "name one with --env-manifest, take this one along with --env-passthrough=use, or leave it with "
+            "--env-passthrough=ignore; for a tool that calls " +
+            std::string(command) + ", set " + variable_of(host, text_of(Option::passthrough)) + " to one of them");
 }
 
 Error step_may_not_inherit() {
@@ -542,6 +567,7 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
         return Outcome::plain;
     }
     SENV_TRY(pass_on(host, *std::move(resolution), request));
+    tell_where_the_shell_is(host);
     return Outcome::environment;
 }
 

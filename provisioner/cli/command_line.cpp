@@ -1,6 +1,7 @@
 #include "provisioner/cli/command_line.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "cache/base/text.h"
 #include "provisioner/close_names.h"
@@ -29,10 +30,16 @@ Error no_such_option(const CLI::App& app, const CLI::App& command, const std::st
         for (const auto& one : option->get_lnames()) names.push_back("--" + one);
     }
     std::string otherwise = "see `" + whole + " --help`";
-    if (command.get_name() == "run") otherwise = "put -- in front of a command with options of its own";
     if (app.get_option_no_throw(name) != nullptr) otherwise = "put it in front of the command: senv " + name;
     return with_closest(Error(Kind::usage, "cannot use '" + printable(name) + "': " + whole + " has no such option"),
                         name, names, otherwise);
+}
+
+// Part of the command that is to be run, most likely, and taken for an option of ours.
+Error stands_after(const std::string& word, const std::string& program) {
+    return Error(Kind::usage,
+                 "cannot use '" + printable(word) + "': it stands after the command '" + printable(program) + "'")
+        .hint("put -- in front of a command with options of its own");
 }
 
 bool takes_value(const CLI::Option& option) {
@@ -62,15 +69,19 @@ Result<bool> check_options(const CLI::App& app, const CLI::App& command, const s
 
 Result<void> check_command_line(const CLI::App& app, std::span<const char* const> words) {
     const CLI::App* command = &app;
+    std::optional<std::string> program;  // what `senv run` is to run
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string word = words[i];
         if (word == "--") return {};
         if (word.size() > 1 && word.starts_with('-')) {
+            if (program) return stands_after(word, *program);
             if (SENV_TRY(check_options(app, *command, word))) ++i;
         } else if (command == &app) {
             const auto found = app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
             if (found.empty()) return no_such_command(app, word);
             command = found[0];
+        } else if (command->get_name() == "run" && !program) {
+            program = word;
         }
     }
     return {};

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -40,8 +41,18 @@ struct Options {
 };
 
 Result<wire::Connection> ask(const std::string& socket, const std::string& frame) {
-    auto connection = SENV_TRY(wire::Connection::open(socket, std::nullopt, Clock::now() + answer_limit));
-    SENV_TRY(connection.send(frame, Clock::now() + answer_limit));
+    auto connection = wire::Connection::open(socket, std::nullopt, Clock::now() + answer_limit);
+    // slurmd sets it for all that it starts.
+    const bool is_in_step = std::getenv("SLURMD_NODENAME") != nullptr;
+    if (!connection && connection.error().kind() == Kind::missing && !is_in_step) {
+        return std::move(connection)
+            .error()
+            .hint(
+                "senvd runs on compute nodes: ask one from here as in `srun -w NODE senv list`; on a node, ask the "
+                "administrator to start it");
+    }
+    if (!connection) return connection;
+    SENV_TRY(connection->send(frame, Clock::now() + answer_limit));
     return connection;
 }
 

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cache/base/text.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/cli/output.h"
 #include "provisioner/cli/request_options.h"
@@ -53,7 +54,11 @@ Result<int> lock_command(const CLI::App& command, const Options& options, const 
     const Resolved resolved = SENV_TRY(resolve_request(command, options, global, Cache::Want::lock));
     const std::string text = SENV_TRY(read_small_file(resolved.known.lock_file, max_lock_bytes));
     if (options.output.empty()) return print(text);
+    const auto before = read_small_file(options.output, max_lock_bytes);
     SENV_TRY(replace_file(options.output, text, 0644));
+    if (const auto old = before ? Lock::read(*before) : before.error(); old && *before != text) {
+        say("'" + printable(options.output) + "' was the lock of " + old->profile.absolute() + ", and is replaced");
+    }
     return 0;
 }
 

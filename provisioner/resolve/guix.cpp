@@ -72,6 +72,10 @@ Result<Guix> Guix::find(const Config& config, const Environment& environment) {
     if (program.empty() && config.guix == std::vector<std::string>{"guix"} && is_program(current + "/bin/guix")) {
         program = current + "/bin/guix";
     }
+    if (program.empty() && !value_of(environment, "SLURMD_NODENAME").empty()) {
+        return Error(Kind::missing, "there is no command '" + printable(config.guix[0]) + "' here, on a compute node")
+            .hint("resolve it on the host where jobs are submitted, and name the profile or a lock here");
+    }
     if (program.empty()) {
         return Error(Kind::missing, "there is no command '" + printable(config.guix[0]) + "' here")
             .hint(
@@ -223,6 +227,14 @@ std::vector<std::string> GuixSession::available(const Inputs& inputs, const std:
     return names;
 }
 
+// " (1.5.0)"; nothing when it does not say.
+std::string GuixSession::version() {
+    const auto finished = ask({"--version"}, true, "");
+    if (!finished || !finished->succeeded()) return {};
+    const auto line = split(finished->result, '\n').front();
+    return line.empty() ? "" : " (" + printable(split(line, ' ').back(), 40) + ")";
+}
+
 Result<std::string> GuixSession::prepare_channels(const SourceFile& channels, const std::string& file,
                                                   const std::string& doing) {
     const Finished finished = SENV_TRY(ask({"time-machine", "-C", file}, true, doing));
@@ -263,7 +275,12 @@ Result<StorePath> GuixSession::build(const std::string& program, const std::stri
         const std::string what = error.what().substr(std::min(error.what().size(), doing.size() + 2));
         if (const auto unknown = unknown_package(what); !unknown.empty()) {
             const auto close = close_names(unknown, available(inputs, channel_file));
-            if (!close.empty()) return std::move(error).hint("did you mean " + join(close, " or ") + "?");
+            if (!channel_file) {
+                error = Error(error.kind(), error.what() + "; no channel file was given, so the Guix of this host" +
+                                                version() + " was asked")
+                            .hint(error.hint());
+            }
+            return close.empty() ? error : std::move(error).hint("did you mean " + join(close, " or ") + "?");
         }
         for (const auto* sources : {&inputs.manifests, &inputs.files}) {
             for (const SourceFile& source : *sources) {

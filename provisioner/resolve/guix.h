@@ -61,6 +61,7 @@ public:
 private:
     /// The names of all packages; none when Guix does not say.
     std::vector<std::string> available(const Inputs& inputs, const std::optional<std::string>& channel_file);
+    std::string version();
     Result<Finished> ask(std::vector<std::string> words, bool stdout_is_result, const std::string& doing);
 
     const Guix& guix_;

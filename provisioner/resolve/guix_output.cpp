@@ -10,6 +10,7 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_cause = 900;  // twenty names of packages
+constexpr std::size_t max_hint = 4000;  // all CPUs that a compiler knows
 // Of the line in an excerpt, in bytes.
 constexpr std::size_t excerpt_before = 80;
 constexpr std::size_t excerpt_behind = 100;
@@ -124,14 +125,17 @@ std::string as_ours(std::string hint) {
     return hint;
 }
 
-// The lines from a "hint:" up to an empty line, as one.
+// The lines from a "hint:" on, as one. An empty line ends them, unless what stands before it announces something: a list.
 std::string hint_in(const std::vector<std::string>& lines) {
     for (std::size_t i = 0; i < lines.size(); ++i) {
         if (!lines[i].starts_with("hint: ") || lines[i].find("locale") != std::string::npos) continue;
         std::string hint(trimmed(std::string_view(lines[i]).substr(6)));
-        for (++i; i < lines.size() && !trimmed(lines[i]).empty() && !guix_error(lines[i]); ++i) {
+        for (++i; i < lines.size() && !guix_error(lines[i]); ++i) {
+            const auto line = trimmed(lines[i]);
+            if (line.empty() && !hint.ends_with(':')) break;
+            if (line.empty()) continue;
             hint += ' ';
-            hint += trimmed(lines[i]);
+            hint += line;
         }
         return as_ours(std::move(hint));
     }
@@ -321,7 +325,7 @@ Cause cause_of(std::string_view messages, const Names& names, const std::string&
         }
     }
     cause.what = printable(cause.what, max_cause);
-    cause.hint = printable(cause.hint, max_cause);
+    cause.hint = printable(cause.hint, max_hint);
     return cause;
 }
 

@@ -206,6 +206,24 @@ Result<void> Request::check() const {
     return Error(Kind::usage, "cannot resolve nothing: no manifest and no package is given").hint(hint);
 }
 
+FileKind likely_kind(std::string_view text) {
+    const auto begin = text.find_first_not_of(" \t\r\n");
+    const auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
+    if (begin != std::string_view::npos && text[begin] == '{' && has("\"senv-lock\"")) return FileKind::lock;
+    // Manifests may name channels, too, and channel files are no place for manifests.
+    if (has("->manifest") || has("(concatenate-manifests")) return FileKind::manifest;
+    if (has("(channel") || has("%default-channels")) return FileKind::channels;
+    return FileKind::unknown;
+}
+
+Error mistaken(const Request& request, const std::string& name, std::string_view wanted, FileKind kind) {
+    const bool is_lock = kind == FileKind::lock;
+    const std::string option = is_lock ? "lock" : kind == FileKind::manifest ? "manifest" : "channels";
+    const std::string what = is_lock ? "a lock" : kind == FileKind::manifest ? "a manifest" : "a channel file";
+    return Error(Kind::usage, "cannot use '" + printable(name) + "' as " + std::string(wanted) + ": it is " + what)
+        .hint("give it with " + request.option(option) + "=" + printable(name));
+}
+
 Result<SourceFile> read_source(const std::string& name, std::string_view what, std::size_t limit) {
     const std::string doing = "cannot read " + std::string(what) + " '" + printable(name) + "'";
     auto text = read_small_file(name, limit);
@@ -233,13 +251,15 @@ Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
     SENV_TRY(request.check());
     SENV_TRY(check_number(request.manifests, max_programs, "manifests"));
     SENV_TRY(check_number(request.files, max_programs, "files"));
+    const auto read = [&](const std::string& name, const std::string& what) -> Result<SourceFile> {
+        SourceFile source = SENV_TRY(read_source(name, what, max_source_bytes));
+        if (likely_kind(source.text) == FileKind::lock) return mistaken(request, name, what, FileKind::lock);
+        return source;
+    };
     Inputs inputs = SENV_TRY(inputs_without_files(request, system));
-    for (const std::string& name : request.manifests)
-        inputs.manifests.push_back(SENV_TRY(read_source(name, "manifest", max_source_bytes)));
-    for (const std::string& name : request.files)
-        inputs.files.push_back(SENV_TRY(read_source(name, "file", max_source_bytes)));
-    if (!request.channels.empty())
-        inputs.channels = SENV_TRY(read_source(request.channels, "channel file", max_source_bytes));
+    for (const std::string& name : request.manifests) inputs.manifests.push_back(SENV_TRY(read(name, "manifest")));
+    for (const std::string& name : request.files) inputs.files.push_back(SENV_TRY(read(name, "file")));
+    if (!request.channels.empty()) inputs.channels = SENV_TRY(read(request.channels, "channel file"));
     return inputs;
 }
 

@@ -48,6 +48,12 @@ struct SourceFile {
     std::string text;
 };
 
+/// What a file seems to be, by its text: what it can be taken for where another kind is wanted.
+enum class FileKind : unsigned char { unknown, lock, manifest, channels };
+FileKind likely_kind(std::string_view text);
+/// usage: "cannot use 'm.scm' as WANTED: it is a manifest", with the option that takes it. `request`: for its name.
+Error mistaken(const Request& request, const std::string& name, std::string_view wanted, FileKind kind);
+
 /// A file that the user named. `what` it is, for errors: "manifest".
 Result<SourceFile> read_source(const std::string& name, std::string_view what, std::size_t limit);
 

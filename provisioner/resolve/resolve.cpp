@@ -214,13 +214,39 @@ Result<Request> tuned(Request request, const Config& config, const ResolveOption
     return request;
 }
 
+/// Guix says of a file that is another kind than it was given as what Guile stumbles over in it.
+Error explained(Error error, const Request& request, const Inputs& inputs) {
+    if (error.kind() != Kind::missing) return error;
+    if (inputs.channels && likely_kind(inputs.channels->text) == FileKind::manifest) {
+        return mistaken(request, inputs.channels->name, "channel file", FileKind::manifest);
+    }
+    for (const auto& [sources, what] : {std::pair(&inputs.manifests, "manifest"), std::pair(&inputs.files, "file")}) {
+        for (const SourceFile& source : *sources) {
+            const auto kind = likely_kind(source.text);
+            if (kind != FileKind::channels && (kind != FileKind::manifest || sources == &inputs.manifests)) continue;
+            return mistaken(request, source.name, what, kind);
+        }
+    }
+    return error;
+}
+
+/// The lock that the request names.
+Result<GivenLock> lock_of(const Request& request) {
+    auto given = given_lock(request.lock);
+    if (given) return given;
+    const auto text = read_small_file(request.lock, max_lock_bytes);
+    const auto kind = text ? likely_kind(*text) : FileKind::unknown;
+    if (kind == FileKind::unknown || kind == FileKind::lock) return given;
+    return mistaken(request, request.lock, "lock", kind);
+}
+
 constexpr std::size_t max_differences = 20;  // lines
 
 Result<Resolved> rebuild(const Request& request, const Config& config, const Environment& environment,
                          const ResolveOptions& options) {
     const std::string name = printable(request.lock);
     const std::string doing = "cannot rebuild '" + name + "'";
-    const GivenLock given = SENV_TRY(given_lock(request.lock));
+    const GivenLock given = SENV_TRY(lock_of(request));
     const Inputs inputs = SENV_TRY(Inputs::from_lock(given.lock, name, request.load_path).in(doing));
     if (const auto open = why_open(inputs, environment)) {
         options.warn("the lock does not hold all that decides what it makes: " + *open);
@@ -252,7 +278,7 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
                         const ResolveOptions& options) {
     SENV_TRY(request.check());
     if (request.rebuild) return rebuild(request, config, environment, options);
-    if (!request.lock.empty()) return Resolved{SENV_TRY(given_lock(request.lock)).known, false, "from a lock"};
+    if (!request.lock.empty()) return Resolved{SENV_TRY(lock_of(request)).known, false, "from a lock"};
     if (!request.profile.empty()) {
         return Resolved{SENV_TRY(known_from_profile(request.profile)), false, "from a profile"};
     }
@@ -292,7 +318,9 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
     Attempt attempt(inputs, SENV_TRY(policy_of(request, config)), guix.value(), cache, config, environment, options,
                     signals);
     Phases phases;
-    const Lock lock = SENV_TRY(attempt.run(open ? Sources::in_place : Sources::copied, phases));
+    auto made = attempt.run(open ? Sources::in_place : Sources::copied, phases);
+    if (!made) return explained(std::move(made).error(), request, inputs);
+    const Lock& lock = *made;
     const auto is_tune = [](const std::string& word) { return word.starts_with("tune="); };
     const bool untuned = std::ranges::any_of(inputs.transformations, is_tune) && !attempt.has_tuned();
     return Resolved{SENV_TRY(cache.keep(lock, open ? std::nullopt : std::optional(key), untuned).in(doing)), false,

@@ -284,7 +284,10 @@ srun --env-lock=/dev/zero echo it ran|senv: cannot read lock '/dev/zero': it has
 srun --env-manifest=/dev/zero echo it ran|senv: cannot read manifest '/dev/zero': it has more than 1048576 bytes
 salloc --env-lock=pipe echo it ran|senv: cannot read lock '/home/alice/pipe': nobody writes into this named pipe
 srun --env-profile=/gnu/store/../../etc echo it ran|senv: cannot use profile
-srun --env-lock=hello.scm echo it ran|senv: cannot use the lock '/home/alice/hello.scm': it is not JSON
+srun --env-lock=hello.scm echo it ran|senv: cannot use '/home/alice/hello.scm' as lock: it is a manifest
+srun --env-manifest=channels.scm echo it ran|senv: cannot use '/home/alice/channels.scm' as manifest: it is a channel file
+srun --env-manifest=hello.scm --env-channels=hello.scm echo it ran|senv: cannot use '/home/alice/hello.scm' as channel file: it is a manifest
+srun --env-packages=no-such-name echo it ran|no-such-name: unknown package; no channel file was given, so the Guix of this host (1.
 END
     assert_no_drain
 }

@@ -275,7 +275,7 @@ END
 --transform with-latest=senv-hello -L /none|senv: cannot use modules in '/none'
 END
     resolve --packages gsl --tune no-such-cpu
-    error "compiler gcc@" " does not support micro-architecture no-such-cpu"
+    error "compiler gcc@" " does not support micro-architecture no-such-cpu" "micro-architectures: " " skylake "
 }
 
 @test "resolve: without a channel file the Guix on the PATH answers, and another one is another key" {
@@ -356,7 +356,7 @@ srun --env-packages=no-such --env-channels=channels-1.scm true
 JOB
     run -1 --separate-stderr a sbatch --wait -o job.out job.sh
     run -0 a cat job.out
-    says "$profile"$'\n' "there is no command 'guix' here" "hint: load or install Guix on this host" "; a lock or a profile needs no Guix"
+    says "$profile"$'\n' "there is no command 'guix' here, on a compute node" "hint: resolve it on the host where jobs are submitted, and name the profile or a lock here"
 }
 
 @test "resolve: a file that changes while Guix reads it is an error" {

@@ -119,3 +119,38 @@ JOB
     run -0 alice srun --env-packages=none echo --env-packages=hello
     [[ $output == "--env-packages=hello" ]]
 }
+
+@test "what is another kind of file than it was given as, or has a comma in its name" {
+    alice tee good.lock >/dev/null <"$BATS_TEST_DIRNAME/../golden/lock/hello.lock"
+    script m.scm <<<'(specifications->manifest (list "hello"))'
+    alice sh -c 'echo >a,b.scm'
+    refused "as manifest: it is a lock" "hint: give it with --env-lock=/home/alice/good.lock" -- srun --env-manifest=good.lock echo it ran
+    refused "as channel file: it is a lock" -- srun --env-manifest=m.scm --env-channels=good.lock echo it ran
+    refused "as lock: it is a manifest" "hint: give it with --env-manifest=/home/alice/m.scm" -- srun --env-lock=m.scm echo it ran
+    refused "cannot use --env-manifest=a,b.scm: there is a file of that name, but a comma separates two names" -- \
+        srun --env-manifest=a,b.scm echo it ran
+}
+
+@test "commands for nodes, on a submit host, and commands for submit hosts, on a node" {
+    local command
+    for command in list status; do
+        run -1 alice senv $command
+        says "senv: cannot reach senvd" "hint: senvd runs on compute nodes: ask one from here as in \`srun -w NODE senv list\`"
+    done
+    run -1 alice srun senv resolve --packages hello
+    says "there is no command 'guix' here, on a compute node" "hint: resolve it on the host where jobs are submitted"
+}
+
+@test "sbatch from inside an environment: the hint is for tools, too" {
+    local inside=SLURM_SENV_RESOLUTION="1 /gnu/store/88888888888888888888888888888888-profile lock=none channels= enter=plain from=x"
+    refused "cannot make a job with 'sbatch'" "for a tool that calls sbatch, set SBATCH_ENV_PASSTHROUGH to one of them" -- \
+        env "$inside" sbatch --wrap 'echo it ran'
+}
+
+@test "salloc at a terminal says that its shell is outside" {
+    local profile=--env-profile=/gnu/store/88888888888888888888888888888888-profile
+    run -0 alice script -qec "salloc $profile" /dev/null <<<exit
+    says_once "senv: the shell of this job runs on this host, outside of the environment: start programs with srun"
+    run -0 alice script -qec "salloc $profile true; salloc -Q $profile </dev/null; salloc $profile </dev/null" /dev/null
+    [[ $output != *"outside of the environment"* ]]
+}

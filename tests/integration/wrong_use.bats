@@ -82,7 +82,11 @@ END
     run -2 senv run --lok x -- y
     says "hint: did you mean --lock?"
     run -2 senv run -m m.scm ls -l
-    says "cannot use '-l': senv run has no such option" "hint: put -- in front of a command with options of its own"
+    says "cannot use '-l': it stands after the command 'ls'" "hint: put -- in front of a command with options of its own"
+    for option in --version --help -v --pure '-m x'; do
+        run -2 senv run -m m.scm prog x $option
+        says "cannot use '${option% x}': it stands after the command 'prog'" "hint: put -- in front"
+    done
     run -2 senv show --config x good.lock
     says "hint: put it in front of the command: senv --config"
     run -2 senv show --nothing-like-it good.lock
@@ -228,7 +232,10 @@ END
 1|resolve --lock closed.scm|cannot read lock 'closed.scm': Permission denied
 1|resolve --lock /dev/zero|cannot read lock '/dev/zero': it has more than 67108864 bytes
 1|resolve --lock large.lock|cannot read lock 'large.lock': it has more than 67108864 bytes
-1|resolve --lock m.scm|cannot use the lock 'm.scm': it is not JSON
+2|resolve --lock m.scm|cannot use 'm.scm' as lock: it is a manifest
+2|resolve -m good.lock|cannot use 'good.lock' as manifest: it is a lock
+2|resolve -m m.scm -C good.lock|cannot use 'good.lock' as channel file: it is a lock
+2|lock -f good.lock|cannot use 'good.lock' as file: it is a lock
 1|resolve --lock binary|cannot use the lock 'binary': it is not JSON
 1|resolve --lock empty|cannot use the lock 'empty': it is not JSON
 1|show pipe|cannot read 'pipe': nobody writes into this named pipe

@@ -27,6 +27,8 @@ public:
     Environment job;
     int steps_ended = 0;
     bool task_prolog = false;
+    bool interactive = false;
+    bool shell_on_node = false;
     std::vector<std::string> errors, infos, notes;
 
     Program program() const override { return program_is; }
@@ -51,6 +53,8 @@ public:
         return in_front;
     }
     std::string working_folder() const override { return folder; }
+    bool is_interactive() const override { return interactive; }
+    bool starts_shell_on_node() const override { return shell_on_node; }
     std::string cluster() const override { return "c"; }
     Result<Submission> submission_of(std::uint32_t) const override {
         if (!submission) return Error(Kind::missing, "slurmctld does not answer");

@@ -554,7 +554,8 @@ TEST_F(Submit, ANewJobFromInsideAnEnvironmentMustNameItsOwn) {
     host_.program_is = Program::srun;
     host_.own["SLURM_JOB_ID"] = "";
     EXPECT_THAT(submit(), FailsWith(Kind::usage, "cannot make a job with 'srun'"));
-    EXPECT_THAT(submit().error().hint(), testing::HasSubstr("--env-passthrough=ignore"));
+    EXPECT_THAT(submit().error().hint(), testing::HasSubstr("--env-passthrough=ignore; for a tool that calls srun, set "
+                                                            "SLURM_ENV_PASSTHROUGH to one of them"));
 }
 
 TEST_F(Submit, ANewJobFromInsideAnEnvironmentCanTakeItAlong) {
@@ -775,6 +776,48 @@ TEST_F(Submit, SallocKeepsThePathOfItsShell) {
     host_.program_is = Program::salloc;
     ASSERT_THAT(submit(), IsOk());
     EXPECT_EQ(host_.own["PATH"], "/usr/bin");
+}
+
+TEST_F(Submit, SallocSaysThatItsShellIsOutside) {
+    senv_answers();
+    give(Option::packages, "hello");
+    host_.program_is = Program::salloc;
+    const auto said = [&](std::vector<std::string> line, std::size_t options_end) {
+        host_.infos.clear();
+        host_.words = std::move(line);
+        host_.options_end = options_end;
+        EXPECT_THAT(submit(), IsOk());
+        return host_.infos;
+    };
+    EXPECT_THAT(said({"salloc", "-n1"}, 2), testing::IsEmpty());  // a script
+    host_.interactive = true;
+    EXPECT_THAT(said({"salloc", "-n1"}, 2), testing::ElementsAre(testing::HasSubstr("start programs with srun")));
+    EXPECT_THAT(said({"salloc", "-n1", "prog"}, 2), testing::IsEmpty());
+    EXPECT_THAT(said({"salloc", "--no-sh"}, 2), testing::IsEmpty());
+    EXPECT_THAT(said({"salloc", "-Q"}, 2), testing::IsEmpty());
+    host_.shell_on_node = true;
+    EXPECT_THAT(said({"salloc", "-n1"}, 2), testing::IsEmpty());
+    host_.shell_on_node = false;
+    host_.program_is = Program::sbatch;
+    EXPECT_THAT(said({"sbatch"}, 1), testing::IsEmpty());
+    host_.program_is = Program::salloc;
+    give(Option::packages, "none");
+    host_.own.clear();
+    EXPECT_THAT(said({"salloc"}, 1), testing::IsEmpty());
+}
+
+TEST_F(Submit, NamesTheCommaInTheNameOfAFile) {
+    senv_answers();
+    host_.folder = dir_.path();
+    std::ofstream(dir_ / "a,b.scm") << "";
+    give(Option::manifest, "a,b.scm");
+    EXPECT_THAT(submit(),
+                FailsWith(Kind::usage, "cannot use --env-manifest=a,b.scm: there is a file of that name, but a comma"));
+    std::ofstream(dir_ / "a") << "";
+    std::ofstream(dir_ / "b.scm") << "";
+    EXPECT_THAT(submit(), IsOk());
+    give(Option::manifest, "c,d.scm");
+    EXPECT_THAT(submit(), IsOk());  // senv says which one is not there
 }
 
 TEST_F(Submit, SrunMarksTheCommand) {

@@ -39,6 +39,16 @@ TEST(GuixMessages, FilesOfOursAreNotNamed) {
               "x.scm:2:3: oops");
 }
 
+TEST(GuixMessages, HintsGoOnAfterAnEmptyLineWhereAListIsAnnounced) {
+    const std::string error = "guix build: error: compiler gcc@11.4.0 does not support micro-architecture nonsense\n";
+    const std::string list = "hint: Compiler gcc@11.4.0 supports the following x86_64 micro-architectures:\n\n";
+    EXPECT_EQ(cause_of(error + list + "     core2 nehalem\n     skylake\n\nguix build: more\n", {}).hint,
+              "compiler gcc@11.4.0 supports the following x86_64 micro-architectures: core2 nehalem skylake");
+    std::string many = list;
+    for (int i = 0; i < 200; ++i) many += "     architecture" + std::to_string(i) + "\n";
+    EXPECT_NE(cause_of(error + many, {}).hint.find("architecture199"), std::string::npos);
+}
+
 TEST(GuixMessages, TellWhenAPackageIsTuned) {
     EXPECT_TRUE(tells_of_tuning("guix build: tuning gsl@2.7 for CPU skylake"));
     EXPECT_TRUE(tells_of_tuning("\x1b[Kguix build: \x1b[1mtuning gsl@2.7 for CPU skylake\x1b[0m"));
