@@ -20,7 +20,8 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_walk_depth = 64;
-constexpr std::size_t max_walk_entries = 100'000;               // of all patterns of one profile together
+constexpr std::size_t max_walk_entries = 100'000;     // of all patterns of one profile together
+constexpr std::size_t max_match_steps = 200'000'000;  // of all patterns of one profile: states times bytes of names
 constexpr std::size_t max_walk_bytes = std::size_t{16} << 20U;  // of the names that one walk has to remember
 
 Error beyond(const std::string& what, std::size_t limit, std::string_view unit) {
@@ -66,17 +67,22 @@ private:
     std::optional<std::string> text_;
 };
 
+// What all walks of a profile have cost so far.
+struct Walked {
+    std::size_t entries = 0;
+    std::size_t match_steps = 0;
+};
+
 // As Guix's find-files: follows links, and enters a directory that has several names by the first of them only.
 class Walk {
 public:
-    // `walked`: the entries that the walks of a profile have looked at so far.
-    Walk(StoreTree& tree, const SearchPath& path, const Pattern& pattern, std::size_t& walked)
+    Walk(StoreTree& tree, const SearchPath& path, const Pattern& pattern, Walked& walked)
         : tree_(tree), path_(path), pattern_(pattern), walked_(walked) {}
 
     // Names relative to the store, sorted; only the first where the search path takes one only.
     Result<std::vector<std::string>> run(const std::string& start) {
         start_ = start;
-        if (++walked_ > max_walk_entries) return too_many();
+        if (++walked_.entries > max_walk_entries) return too_many();
         SENV_TRY(visit(start, SENV_TRY(tree_.find(start)), 0));
         while (!todo_.empty()) {
             const Todo next = std::move(todo_.front());
@@ -117,14 +123,12 @@ private:
         if (!found) return {};
         const bool is_directory = S_ISDIR(found->info.st_mode);
         if (is_directory && !entered_.emplace(found->info.st_dev, found->info.st_ino).second) return {};
-        if (type_of(found->info) == path_.type && pattern_.matches(name.substr(name.rfind('/') + 1))) {
-            SENV_TRY(keep(name));
-        }
+        if (type_of(found->info) == path_.type && SENV_TRY(matches(name))) SENV_TRY(keep(name));
         if (!is_directory) return {};
 
-        auto names = SENV_TRY(tree_.list(*found, max_walk_entries - walked_));
+        auto names = SENV_TRY(tree_.list(*found, max_walk_entries - walked_.entries));
         if (!names) return too_many();
-        walked_ += names->size();
+        walked_.entries += names->size();
         SENV_TRY(remember(name.size() + found->real.size()));
         directories_.push_back({std::move(name), *std::move(found), depth});
         for (std::string& child : *names) {
@@ -132,6 +136,15 @@ private:
             todo_.push_back({directories_.size() - 1, std::move(child)});
         }
         return {};
+    }
+
+    Result<bool> matches(std::string_view name) {
+        const std::string_view base = name.substr(name.rfind('/') + 1);
+        walked_.match_steps += pattern_.states() * (base.size() + 1);
+        if (walked_.match_steps <= max_match_steps) return pattern_.matches(base);
+        return beyond("cannot search '" + printable(start_) + "' for '" + printable(*path_.pattern) +
+                          "': the patterns of the profile take",
+                      max_match_steps, "steps");
     }
 
     Result<void> keep(const std::string& name) {
@@ -153,7 +166,7 @@ private:
     StoreTree& tree_;
     const SearchPath& path_;
     const Pattern& pattern_;
-    std::size_t& walked_;
+    Walked& walked_;
     std::string start_;
     std::size_t bytes_ = 0;
     std::set<std::pair<dev_t, ino_t>> entered_;
@@ -194,7 +207,7 @@ public:
 private:
     StoreTree& tree_;
     const StorePath& profile_;
-    std::size_t walked_ = 0;
+    Walked walked_;
 };
 
 std::string using_profile(const StorePath& profile) {

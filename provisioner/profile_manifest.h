@@ -1,11 +1,11 @@
 // profile_manifest.h: what the manifest of a profile says. Pure.
 //
-// Shape    Scheme data, versions 3 and 4: (manifest (version N) (packages (ENTRY…))). An entry is
-//          (NAME VERSION OUTPUT PATH FIELD…); its fields may hold search paths and, in propagated-inputs, further entries.
-//          Version 4 writes (repeated NAME VERSION PATH) for an entry that came before.
-// Limits   The author of a manifest is whoever may build on the site, so reading takes time and memory in proportion to its
-//          size: a repeated entry is an index, never a copy. Of what is read, only this much is allowed (Guix's own profiles
-//          have a few dozen different search paths, each with one to three files, and names below 100 bytes):
+// Shape    Scheme data, versions 3 and 4: (manifest (version N) (packages (ENTRY…))). An entry is (NAME VERSION OUTPUT
+//          PATH FIELD…); its fields may hold search paths and, in propagated-inputs, further entries. Version 4 writes
+//          (repeated NAME VERSION PATH) for an entry that came before.
+// Limits   The author of a manifest is whoever may build on the site, so reading takes time and memory in proportion to
+//          its size: a repeated entry is an index, never a copy. Of what is read, only this much is allowed (Guix's own
+//          profiles have a few dozen different search paths, each with one to three files, and names below 100 bytes):
 //          1,000 different search paths, 100 files in each, 4,096 bytes in the name of a file, 256 in any other text.
 // Errors   corrupt, with line and column, and the limit.
 // Source   Guix, guix/profiles.scm, guix/search-paths.scm; vectors/profile.

@@ -1,8 +1,9 @@
 // store_tree.h: look-ups in the store as a step sees it at /gnu/store, read where the node keeps it.
 //
 // Shape    Paths are relative to the store. Links are followed only inside the store, at most 40 in one look-up.
-// Limits   A step is one name that somebody has to walk: looking at a/b/c takes three, ".." one. One look-up takes at most
-//          10,000 steps (Guix's own take below 500), all look-ups of one StoreTree 2,000,000, which is about a second.
+// Limits   A step is one name that somebody has to walk: looking at a/b/c takes three, ".." one. One look-up takes at
+//          most 10,000 steps (Guix's own take below 500), all look-ups of one StoreTree 2,000,000, which is about a
+//          second.
 // Errors   corrupt when a limit is passed; io.
 #pragma once
 

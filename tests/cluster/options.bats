@@ -111,13 +111,13 @@ guix_variables() { grep -vE '^(SLURM|SRUN|PMIX?_|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|
     [[ $output != *OTHER=* ]]
     run alice srun "${hello[@]}" '--env-preserve=(' true
     fails
-    says "cannot use the value of --env-preserve: '(' is no regular expression"
+    says "cannot use the value of --env-preserve: '(' is not a regular expression"
     # Past srun's check: the task fails, not the node.
     run alice sbatch --wait -o job.out --wrap 'echo it ran' \
         --export=ALL,SLURM_SENV_RESOLUTION="1 $(alice srun "${hello[@]}" bash -c 'echo $GUIX_ENVIRONMENT') lock=none channels= enter=pure:%28 from=x"
     fails
     run -0 alice cat job.out
-    says "cannot use --env-preserve: '(' is no regular expression"
+    says "cannot use --env-preserve: '(' is not a regular expression"
     [[ $output != *"it ran"* ]]
     assert_no_drain
 }

@@ -312,6 +312,17 @@ TEST_F(Profile, PatternsMeetSoManyFilesOnly) {
                 testing::HasSubstr("share': the patterns of the profile meet more than 100000 files"));
 }
 
+TEST_F(Profile, PatternsHaveABudget) {
+    fs::create_directories(in_profile("share"));
+    for (int i = 0; i < 450; ++i) std::ofstream(in_profile("share/" + std::string(240, 'a') + std::to_string(i)));
+    const Clock clock;
+    EXPECT_EQ(value_of("(\"V\" (\"share\") \":\" regular \"a" + std::string(36, '+') + "b\")"), "-");
+    EXPECT_THAT(
+        value_of(R"(("V" ("share") ":" regular "(a?){1000}b"))"),
+        testing::HasSubstr("share' for '(a?){1000}b': the patterns of the profile take more than 200000000 steps"));
+    EXPECT_LT(clock.seconds(), budget);
+}
+
 // Of what has no separator only the first counts: the others are not kept.
 TEST_F(Profile, ValuesKeepTheirLimitWhileTheyGrow) {
     const std::string part(200, 'x');

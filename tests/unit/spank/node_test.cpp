@@ -220,7 +220,7 @@ TEST_F(Node, DoesNotRunWithAPatternThatIsNone) {
     host_.job[resolution_variable] = "1 " + profile + " lock=none channels= enter=plain:%28 from=x:--env-profile";
     EXPECT_FALSE(run());
     EXPECT_THAT(host_.errors[0],
-                HasSubstr("--env-profile on n7: cannot use --env-preserve: '(' is no regular expression"));
+                HasSubstr("--env-profile on n7: cannot use --env-preserve: '(' is not a regular expression"));
 }
 
 TEST_F(Node, KeepsTheLeaseForAllProcessesOfTheStep) {

@@ -44,20 +44,20 @@ TEST_P(CheckValueRefuses, And) {
 
 INSTANTIATE_TEST_SUITE_P(
     Values, CheckValueRefuses,
-    testing::Values(Bad{"Empty", Option::manifest, "", "--env-manifest: it is empty"},
-                    Bad{"TooLong", Option::packages, std::string(4096, 'x'), "it has 4096 bytes"},
-                    Bad{"Newline", Option::channels, "a\nb", "control character: 'a\\x0ab'"},
-                    Bad{"Delete", Option::lock, "a\x7f", "control character"},
-                    Bad{"LonelyComma", Option::manifest, "a.scm,", "nothing stands before or behind a comma: 'a.scm,'"},
-                    Bad{"TwoCommas", Option::load_path, "a,,b", "nothing stands before or behind a comma"},
-                    Bad{"NoFlag", Option::pure, "maybe", "'maybe' is neither yes nor none"},
-                    Bad{"NoWay", Option::passthrough, "Use", "'Use' is none of use, ignore and error"},
-                    Bad{"NoPlace", Option::build, "always", "'always' is neither never nor here"},
-                    Bad{"OpenParenthesis", Option::preserve, "^(LD_", "'^(LD_' is no regular expression: Unmatched ("},
-                    Bad{"BackReference", Option::preserve, "(a)\\1", "'(a)\\1' has a back reference"},
-                    Bad{"ManyCopies", Option::preserve, "((a{1,100}){1,100}){1,100}", "ask for too much"},
-                    Bad{"LongPattern", Option::preserve, std::string(1001, 'x'),
-                        "it has 1001 bytes, the limit is 1000"}),
+    testing::Values(
+        Bad{"Empty", Option::manifest, "", "--env-manifest: it is empty"},
+        Bad{"TooLong", Option::packages, std::string(4096, 'x'), "it has 4096 bytes"},
+        Bad{"Newline", Option::channels, "a\nb", "control character: 'a\\x0ab'"},
+        Bad{"Delete", Option::lock, "a\x7f", "control character"},
+        Bad{"LonelyComma", Option::manifest, "a.scm,", "nothing stands before or behind a comma: 'a.scm,'"},
+        Bad{"TwoCommas", Option::load_path, "a,,b", "nothing stands before or behind a comma"},
+        Bad{"NoFlag", Option::pure, "maybe", "'maybe' is neither yes nor none"},
+        Bad{"NoWay", Option::passthrough, "Use", "'Use' is none of use, ignore and error"},
+        Bad{"NoPlace", Option::build, "always", "'always' is neither never nor here"},
+        Bad{"OpenParenthesis", Option::preserve, "^(LD_", "'^(LD_' is not a regular expression: a '(' is not closed"},
+        Bad{"BackReference", Option::preserve, "(a)\\1", "back-references are not supported"},
+        Bad{"ManyCopies", Option::preserve, "((a{1,100}){1,100}){1,100}", "with its counts written out"},
+        Bad{"LongPattern", Option::preserve, std::string(1001, 'x'), "it has 1001 bytes, the limit is 1000"}),
     [](const auto& bad) { return std::string(bad.param.name); });
 
 TEST(CheckValue, NamesTheVariableThatHeldIt) {
