@@ -36,7 +36,9 @@ Result<std::shared_ptr<const Acl>> AclFile::current() {
     auto acl = read();
     if (!acl) {
         acl_.reset();
-        return std::move(acl).error().hint("put the site's /etc/guix/acl there, owned by root, mode 0644");
+        // Also where it is missing: then nobody is trusted.
+        return Error(Kind::untrusted, acl.error().what())
+            .hint("put the site's /etc/guix/acl there, owned by root, mode 0644");
     }
     return acl;
 }

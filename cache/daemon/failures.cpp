@@ -32,7 +32,9 @@ Error with_holders(std::string text, const StorePath& profile, const Eviction& a
             .hint("ask the administrator what else fills that disk");
     }
     return Error(Kind::busy, text + "; held are " + text_of(kept, most_holders))
-        .hint("try again when those jobs have ended, or ask the administrator for room: `senv list` shows what is pinned");
+        .hint(
+            "try again when those jobs have ended, or ask the administrator for room: `senv list` shows what is "
+            "pinned");
 }
 
 }  // namespace
@@ -41,10 +43,14 @@ Error nobody_gives(const StorePath& item, const StorePath& profile, std::span<co
     std::string text = cannot_fetch(item);
     if (item != profile) text += ", which '" + profile.absolute() + "' needs";
     Kind kind = Kind::missing;
+    std::string hint;  // of the complaint that counts, where it knows better than we
     for (std::size_t i = 0; i < complaints.size(); ++i) {
         text += (i == 0 ? ": " : "; ") + complaints[i].what();
-        if (rank(complaints[i].kind()) > rank(kind)) kind = complaints[i].kind();
+        const int more = rank(complaints[i].kind()) - rank(kind);
+        if (more > 0) kind = complaints[i].kind();
+        if (more > 0 || (more == 0 && hint.empty())) hint = complaints[i].hint();
     }
+    if (!hint.empty()) return Error(kind, text).hint(std::move(hint));
     switch (rank(kind)) {
         case 3: return Error(kind, text).hint("ask the administrator which keys and servers this node may use");
         case 2:
@@ -54,9 +60,11 @@ Error nobody_gives(const StorePath& item, const StorePath& profile, std::span<co
         default: break;
     }
     return Error(kind, text)
-        .hint(item == profile
-                  ? "resolve the environment again: the server may have garbage-collected this profile"
-                  : "ask the administrator why the server has the profile, but not all that it needs");
+        .hint(
+            item == profile
+                ? "resolve the environment again, a lock with `senv resolve --lock FILE --rebuild` where Guix is: the "
+                  "server may have garbage-collected this profile"
+                : "ask the administrator why the server has the profile, but not all that it needs");
 }
 
 Error node_cannot_take(const StorePath& item, const Error& cause) {
@@ -104,8 +112,8 @@ Error became_full(const StorePath& profile, const Error& cause, const Room& need
         return human_bytes(room.bytes) +
                (free.inodes == UINT64_MAX ? "" : " and " + std::to_string(room.inodes) + " inodes");
     };
-    return with_holders(cannot_fetch(profile) + ": this node's disk became full: " + cause.what() +
-                            "; about " + text_of_room(need) + " are needed, " + text_of_room(free) +
+    return with_holders(cannot_fetch(profile) + ": this node's disk became full: " + cause.what() + "; about " +
+                            text_of_room(need) + " are needed, " + text_of_room(free) +
                             " are free now, and evicting can free " + text_of_room(all.room),
                         profile, all);
 }
@@ -120,10 +128,17 @@ Error still_absent(const std::string& origin, std::chrono::seconds age) {
 
 Error holds_too_much(const StorePath& profile, std::uint32_t uid, std::uint64_t own, std::uint64_t others,
                      std::uint64_t limit) {
-    return Error(Kind::busy, "cannot hold '" + profile.absolute() + "' for uid " + std::to_string(uid) +
-                                 ": it takes " + human_bytes(own) + ", what else this user's jobs hold on this node " +
+    if (own > limit) {
+        return Error(Kind::denied, "cannot hold '" + profile.absolute() + "' for uid " + std::to_string(uid) +
+                                       ": it takes " + human_bytes(own) + ", and the limit for one user is " +
+                                       human_bytes(limit) + ", so it can never fit")
+            .hint("ask the administrator to raise user_leased in senvd.toml, or make the environment smaller");
+    }
+    return Error(Kind::busy, "cannot hold '" + profile.absolute() + "' for uid " + std::to_string(uid) + ": it takes " +
+                                 human_bytes(own) + ", what else this user's jobs hold on this node " +
                                  human_bytes(others) + ", and the limit for one user is " + human_bytes(limit))
-        .hint("try again when other jobs of this user have ended; the administrator can raise user_leased in senvd.toml");
+        .hint(
+            "try again when other jobs of this user have ended; the administrator can raise user_leased in senvd.toml");
 }
 
 Error verifies_already() {

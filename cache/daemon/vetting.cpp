@@ -33,6 +33,10 @@ Result<Place> cheapest_place(const std::string& origin, const Narinfo& narinfo) 
 std::variant<Vetted, Refusal> vet(const std::string& origin, const StorePath& item, const std::string& text,
                                   const Acl& acl) {
     const std::string who = shown_url(origin);
+    if (text.starts_with("\x1f\x8b")) {
+        return refuse(Error(Kind::corrupt, who + ": its narinfo is compressed with gzip, want plain text")
+                          .hint("ask the administrator of that server to send narinfos without Content-Encoding"));
+    }
     auto narinfo = Narinfo::parse(text);
     if (!narinfo) return refuse(std::move(narinfo).error().in("its narinfo cannot be read").in(who));
     if (narinfo->path() != item) {

@@ -119,6 +119,16 @@ Refusal of_curl(CURL* easy, CURLcode code, const std::string& url, const CurlLim
         case CURLE_HTTP2:
         case CURLE_HTTP2_STREAM:
         case CURLE_SSL_CONNECT_ERROR: return refuse(Outcome::again, Kind::io, url, text);
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_ISSUER_ERROR: {
+            Refusal refusal = refuse(Outcome::unusable, Kind::untrusted, url, text);
+            refusal.error = std::move(refusal.error)
+                                .hint(
+                                    "ask the administrator to trust the authority of that server's certificate on this "
+                                    "host: senv reads the file that SSL_CERT_FILE names, else the host's own");
+            return refusal;
+        }
         default: return refuse(Outcome::unusable, Kind::io, url, text);
     }
 }

@@ -64,6 +64,10 @@ TEST(Failures, SayWhatTheGoldenFileHas) {
     add("the disk became full", became_full(p, full, {GiB, 100}, {2 * GiB, 7}, held));
     add("the disk became full, without inodes", became_full(p, full, {GiB, 100}, {2 * GiB, UINT64_MAX}, all));
     add("the disk became full, nothing more is known", became_full(p, full));
+    const Error no_acl(Kind::untrusted,
+                       "http://second: cannot use the list of authorised keys '/etc/senv/acl': it is empty");
+    add("the acl is missing", nobody(p, {absent, Error(no_acl).hint("put the site's /etc/guix/acl there")}));
+    add("larger than what one user may hold", holds_too_much(p, 1000, 30 * KiB, 0, 20 * KiB));
     add("one user holds too much", holds_too_much(p, 1000, 12 * KiB, GiB, 20 * KiB));
     add("a second verify", verifies_already());
     add("verify what is not here", nothing_to_verify(p));
