@@ -31,7 +31,7 @@
     (arguments
      (list #:builder
            #~(begin
-               (use-modules (ice-9 binary-ports))
+               (use-modules (ice-9 binary-ports) (rnrs bytevectors))
                (mkdir #$output)
                (mkdir (string-append #$output "/bin"))
                (let ((file (string-append #$output "/bin/own-foreign")))
