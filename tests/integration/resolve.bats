@@ -312,3 +312,64 @@ END
 END
     mkdir -p "$HOME/.cache/senv"
 }
+
+@test "senv lock -o says which lock it replaces" {
+    senv lock -m m.scm -o m.lock
+    run -0 --separate-stderr senv lock -m m.scm -o m.lock
+    [[ -z $stderr ]]
+    echo ';; another one' >>m.scm
+    run -0 --separate-stderr senv lock -m m.scm -o m.lock
+    [[ $stderr == "senv: 'm.lock' was the lock of $PROFILE, and is replaced" ]]
+}
+
+@test "--tune: where Guix tunes nothing, that is said each time, also of what is known" {
+    local i
+    for i in 1 2; do
+        resolve --packages senv-hello --tune skylake
+        [[ $status -eq 0 && $stderr == "senv: warning: nothing in this environment can be tuned for a CPU: --tune changes nothing" ]]
+    done
+    [[ $(calls) -eq 2 ]]
+    guix '[[ $1 != build ]] || echo "guix build: tuning senv-hello@1.0 for CPU haswell" >&2'
+    for i in 1 2; do
+        resolve --packages senv-hello --tune haswell
+        [[ $status -eq 0 && -z $stderr ]]
+    done
+}
+
+@test "where Guix stumbles over a file that is another kind than it was given as, the kind is named" {
+    echo "(list (channel (name 'guix) (url \"u\")))" >c.scm
+    guix 'echo "guix $1: error: unbound variable" >&2; exit 1'
+    resolve -m c.scm
+    [[ $status -eq 2 && $stderr == "senv: cannot use 'c.scm' as manifest: it is a channel file"$'\n'"senv: hint: give it with --channels=c.scm" ]]
+    resolve -m m.scm -C m.scm
+    [[ $status -eq 2 && $stderr == "senv: cannot use 'm.scm' as channel file: it is a manifest"$'\n'"senv: hint: give it with --manifest=m.scm" ]]
+    resolve -f m.scm
+    [[ $status -eq 2 && $stderr == "senv: cannot use 'm.scm' as file: it is a manifest"* ]]
+    # What names both is a manifest.
+    echo '(packages->manifest (list (channel x)))' >both.scm
+    resolve -m both.scm
+    [[ $status -eq 1 && $stderr == "senv: cannot resolve 'both.scm': unbound variable"* ]]
+}
+
+@test "an unknown package without a channel file: which Guix was asked" {
+    guix 'case $1 in
+        --version) echo "guix (GNU Guix) 1.5.0"; exit ;;
+        package) echo senv-hello; exit ;;
+        build) echo "guix build: error: senv-helo: unknown package" >&2; exit 1 ;;
+    esac'
+    resolve --packages senv-helo
+    [[ $status -eq 1 && $stderr == "senv: cannot resolve packages 'senv-helo': senv-helo: unknown package; no channel file was given, so the Guix of this host (1.5.0) was asked"$'\n'"senv: hint: did you mean senv-hello?" ]]
+}
+
+@test "what the dynamic linker reads is not for Guix" {
+    guix "env >$BATS_TEST_TMPDIR/environment"
+    LD_LIBRARY_PATH=$BATS_TEST_TMPDIR LD_BIND_NOW=1 MINE=1 resolve -m m.scm
+    [[ $status -eq 0 ]]
+    grep -x MINE=1 environment
+    run -1 grep '^LD_' environment
+}
+
+@test "options given twice add up" {
+    run -0 --separate-stderr senv lock -m m.scm --amd-gpu gfx90a --amd-gpu gfx942 --transform a=1 --transform 'b=2 c=3'
+    [[ $(jq -c .transformations <<<"$output") == '["a=1","b=2","c=3","amd-gpu=gfx90a,gfx942"]' ]]
+}
