@@ -209,7 +209,9 @@ Result<void> Request::check() const {
 FileKind likely_kind(std::string_view text) {
     const auto begin = text.find_first_not_of(" \t\r\n");
     const auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
-    if (begin != std::string_view::npos && text[begin] == '{' && has("\"senv-lock\"")) return FileKind::lock;
+    if (begin != std::string_view::npos && text[begin] == '{') {  // JSON, in which locks have the texts of others
+        return has("\"senv-lock\"") ? FileKind::lock : FileKind::unknown;
+    }
     // Manifests may name channels, too, and channel files are no place for manifests.
     if (has("->manifest") || has("(concatenate-manifests")) return FileKind::manifest;
     if (has("(channel") || has("%default-channels")) return FileKind::channels;

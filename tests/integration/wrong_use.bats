@@ -193,7 +193,7 @@ END
 @test "files that are none, cannot be read, have no end, or are too large" {
     mkfifo pipe
     : >empty
-    head -c 3000 /dev/urandom >binary
+    head -c 3000 /dev/urandom | tr -d '[{' >binary    # whose depth is another complaint
     head -c 2000000 /dev/zero | tr '\0' ' ' >large.scm
     truncate -s 100M large.lock
     ln -s b a

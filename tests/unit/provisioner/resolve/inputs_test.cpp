@@ -32,6 +32,16 @@ protected:
     }
 };
 
+TEST_F(ResolveInputs, TellFilesApartByTheirText) {
+    EXPECT_EQ(likely_kind(test::golden("lock/hello.lock")), FileKind::lock);
+    EXPECT_EQ(likely_kind(";; mine\n(specifications->manifest '(\"a\"))"), FileKind::manifest);
+    EXPECT_EQ(likely_kind("(packages->manifest (list (in-channel (channel x))))"), FileKind::manifest);
+    EXPECT_EQ(likely_kind("(cons (channel (name 'x)) %default-channels)"), FileKind::channels);
+    EXPECT_EQ(likely_kind("{\"manifests\": [\"(specifications->manifest '())\"]}"), FileKind::unknown);
+    EXPECT_EQ(likely_kind("(load \"other.scm\")"), FileKind::unknown);
+    EXPECT_EQ(likely_kind(""), FileKind::unknown);
+}
+
 TEST_F(ResolveInputs, KeyIsOfContentsNotOfNames) {
     const std::string a = write("a.scm", "(list 1)");
     const std::string b = write("b.scm", "(list 1)");
