@@ -87,7 +87,7 @@ void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& ac
     resolve->footer(
         "Options mean what they mean to guix shell and guix time-machine. The profile is the one that guix\n"
         "shell would make of: manifests, packages, development inputs, files, expressions, in this order.\n"
-        "All of these, folders and transformations can be given repeatedly.\n\n"
+        "All of these, folders, transformations and GPUs can be given repeatedly.\n\n"
         "Known environments are answered from the cache, without Guix. What depends on more than the texts\n"
         "given (a manifest that loads a file, a folder with modules, a branch) is resolved each time; -v says\n"
         "why. A lock, whose profile nodes fetch with all that it needs, and a profile start no Guix either;\n"
