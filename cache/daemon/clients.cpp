@@ -34,7 +34,6 @@ using std::chrono::seconds;
 
 constexpr std::size_t max_connections = 1024;  // of root, and of all others together
 constexpr unsigned most_accepted = 64;         // before those that are there have their turn again
-constexpr seconds request_limit{5};
 constexpr seconds reading_limit{30};  // for what we sent
 constexpr seconds closing_limit{2};   // for the last words at the end of the daemon
 constexpr std::size_t max_unread = 1024UL * 1024;
@@ -147,13 +146,14 @@ Result<Fd> listen_at(const std::string& path) {
 class Clients::Loop {
 public:
     Loop(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
-         std::optional<AdminGroup> admins)
+         std::optional<AdminGroup> admins, milliseconds request_limit)
         : listener_(std::move(listener)),
           config_(config),
           leases_(leases),
           board_(board),
           metrics_(metrics),
           admins_(std::move(admins)),
+          request_limit_(request_limit),
           wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
     void post(Event event) {
@@ -703,7 +703,7 @@ private:
         for (auto& [id, client] : clients_) {
             // What was late may be this thread, when a disk stood still: the request may be there.
             const bool late =
-                !client.asked && now > client.accepted + request_limit && !(receive(client) && client.asked);
+                !client.asked && now > client.accepted + request_limit_ && !(receive(client) && client.asked);
             const bool deaf = !client.out.empty() && now > client.read_by;
             if (late || deaf) {
                 over.push_back(id);
@@ -740,6 +740,7 @@ private:
     Board& board_;
     Metrics& metrics_;
     const std::optional<AdminGroup> admins_;
+    const milliseconds request_limit_;
     Fd wake_;
     Fd epoll_;
     Fd signals_;
@@ -758,8 +759,9 @@ private:
 };
 
 Clients::Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
-                 std::optional<AdminGroup> admins)
-    : loop_(std::make_unique<Loop>(std::move(listener), config, leases, board, metrics, std::move(admins))) {}
+                 std::optional<AdminGroup> admins, milliseconds request_limit)
+    : loop_(std::make_unique<Loop>(std::move(listener), config, leases, board, metrics, std::move(admins),
+                                   request_limit)) {}
 Clients::~Clients() = default;
 
 void Clients::pending(const StorePath& profile) {

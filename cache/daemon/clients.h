@@ -8,6 +8,7 @@
 // Files    The socket, mode 0666; removed at the end.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,8 +47,9 @@ struct AdminGroup {
 class Clients {
 public:
     /// `leases`: the folder for lease files. It, the configuration, the board and the metrics must outlive this.
+    /// `request_limit`: within which a request must be complete; tests take less.
     Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
-            std::optional<AdminGroup> admins);
+            std::optional<AdminGroup> admins, std::chrono::milliseconds request_limit = std::chrono::seconds(5));
     ~Clients();
     Clients(const Clients&) = delete;
     Clients& operator=(const Clients&) = delete;

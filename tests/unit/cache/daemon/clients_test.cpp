@@ -38,7 +38,12 @@ protected:
         ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
         std::filesystem::create_directory(dir_ / "leases");
         leases_ = open_file(dir_ / "leases", O_RDONLY | O_DIRECTORY).value();
-        clients_.emplace(listen_at(dir_ / "socket").value(), config_, leases_, board_, metrics_, std::nullopt);
+        listen(seconds(5));
+    }
+    void listen(milliseconds request_limit) {
+        clients_.reset();
+        clients_.emplace(listen_at(dir_ / "socket").value(), config_, leases_, board_, metrics_, std::nullopt,
+                         request_limit);
     }
     wire::Connection open() const {
         return wire::Connection::open(dir_ / "socket", std::nullopt, Clock::now() + seconds(30)).value();
@@ -54,6 +59,7 @@ protected:
 };
 
 TEST_F(ClientsTest, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
+    listen(seconds(1));
     std::promise<void> stands_still;
     std::promise<void> goes_on;
     actions_.list = [&](std::uint64_t, const std::optional<StorePath>&) {
@@ -69,7 +75,7 @@ TEST_F(ClientsTest, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
     ASSERT_THAT(other.send(wire::List().encode(), Clock::now() + seconds(30)), IsOk());
     stands_still.get_future().wait();
     ASSERT_THAT(early.send(wire::encode_empty(wire::Type::status), Clock::now() + seconds(30)), IsOk());
-    std::this_thread::sleep_for(milliseconds(5'100));  // more than a request may take
+    std::this_thread::sleep_for(milliseconds(1'100));  // more than a request may take
     goes_on.set_value();
     const auto reply = early.receive(Clock::now() + seconds(30));
     ASSERT_THAT(reply, IsOk());
