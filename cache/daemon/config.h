@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,9 @@ struct ServerConfig {
     std::string metrics_file;                // figures for Prometheus; none when empty
 };
 
-/// What a complete profile in `store_dir` does to an environment. Given from outside, because cache/ knows store items
-/// and not what an environment is.
-using Planner = std::function<Result<wire::Plan>(const std::string& store_dir, const StorePath& profile)>;
+/// What a complete profile in `store_dir` does to an environment; an Error soon after `stop` was requested. Called by
+/// several threads. Given from outside, because cache/ knows store items and not what an environment is.
+using Planner = std::function<Result<wire::Plan>(const std::string& store_dir, const StorePath& profile,
+                                                 const std::stop_token& stop)>;
 
 }  // namespace senv

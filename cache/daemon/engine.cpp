@@ -18,6 +18,7 @@
 #include "cache/daemon/mailbox.h"
 #include "cache/daemon/nar_pool.h"
 #include "cache/daemon/origin_state.h"
+#include "cache/daemon/planning.h"
 #include "cache/daemon/report.h"
 #include "cache/daemon/vetting.h"
 #include "cache/daemon/vetting_queue.h"
@@ -226,13 +227,12 @@ public:
           store_(std::move(store)),
           acl_(acl),
           narinfos_(narinfos),
-          planner_(std::move(planner)),
           board_(board),
           metrics_(metrics),
           events_(std::move(events)),
           collector_(store_, board_, config_.grace) {
         for (const auto& origin : config_.origins) origins_.push_back({origin});
-        start_helpers(nars);
+        start_helpers(nars, std::move(planner));
         main_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
     }
 
@@ -265,13 +265,15 @@ public:
 private:
     // ------------------------------------------------------------------------------------------------- helper threads
 
-    void start_helpers(NarSource& nars) {
-        planner_threads_.emplace("senvd-planner", 1U,
-                                 [this](const StorePath& profile, const std::stop_token&) { make_plan(profile); });
+    void start_helpers(NarSource& nars, Planner planner) {
+        planning_.emplace(store_.state(), std::move(planner), [this](const StorePath& profile, auto plan) {
+            mailbox_.push(Planned{profile, std::move(plan)});
+        });
         nicer(config_.nice, [&] {
             vetters_.emplace("senvd-vetting", vetting_threads,
                              [this](const VetJob& job, const std::stop_token&) { judge(job); });
-            keeper_.emplace("senvd-keeper", 1U, [this](KeeperJob job, const std::stop_token&) { keep(std::move(job)); });
+            keeper_.emplace("senvd-keeper", 1U,
+                            [this](KeeperJob job, const std::stop_token&) { keep(std::move(job)); });
             verifier_.emplace("senvd-verifier", 1U, [this](const ItemRecord& item, const std::stop_token& stop) {
                 auto result = contained([&] { return store_.check(item, stop); });
                 mailbox_.push(Checked{item.path, std::move(result)});
@@ -283,11 +285,11 @@ private:
     }
 
     void stop_helpers() {
-        planner_threads_->request_stop();
+        planning_->request_stop();
         vetters_->request_stop();
         keeper_->request_stop();
         verifier_->request_stop();
-        planner_threads_.reset();
+        planning_.reset();
         vetters_.reset();
         keeper_.reset();
         keeper_catalog_.reset();
@@ -307,15 +309,6 @@ private:
             }
         }();
         mailbox_.push(NarinfoVetted{job.item, job.origin, std::move(answer), job.is_large});
-    }
-
-    void make_plan(const StorePath& profile) {
-        auto frame = contained([&]() -> Result<Board::PlanFrame> {
-            auto plan = SENV_TRY(planner_(store_.state().store_path(), profile));
-            SENV_TRY(plan.check());
-            return std::make_shared<const std::string>(plan.encode());
-        });
-        mailbox_.push(Planned{profile, std::move(frame)});
     }
 
     void keep(KeeperJob job) {
@@ -544,7 +537,7 @@ private:
     void plan(Fetch& fetch) {
         if (fetch.planning) return;
         fetch.planning = true;
-        planner_threads_->push(fetch.profile);
+        planning_->push(fetch.profile, fetch.requester.uid);
     }
 
     Result<void> take(Planned& planned) {
@@ -795,7 +788,8 @@ private:
 
     void ask(Item& item) {
         if (const auto age = absences_.age(item.origin, item.path, Clock::now())) {
-            item.walk.failed(item.origin, still_absent(shown_url(origins_[item.origin].url), *age), Walk::Failure::passing);
+            item.walk.failed(item.origin, still_absent(shown_url(origins_[item.origin].url), *age),
+                             Walk::Failure::passing);
             return advance(item);
         }
         if (asks_ == most_asks) return wait_to_ask(item);
@@ -803,9 +797,10 @@ private:
         item.state = Item::State::asking;
         const std::string& url = origins_[item.origin].url;
         // The answer may come when the engine is gone: it goes into a box of its own.
-        narinfos_.ask(url, item.path, [box = vetters_->box(), origin = item.origin, url, path = item.path](auto answer) {
-            box->push(VetJob{origin, url, path, std::move(answer)});
-        });
+        narinfos_.ask(url, item.path,
+                      [box = vetters_->box(), origin = item.origin, url, path = item.path](auto answer) {
+                          box->push(VetJob{origin, url, path, std::move(answer)});
+                      });
     }
 
     void wait_to_ask(Item& item) {
@@ -1198,9 +1193,9 @@ private:
         }
         ++removals_;
         keeper_->push(RemoveJob{*std::move(round.grave), [this, then = std::move(then)] {
-                                   mailbox_.push(Removed{});
-                                   if (then) then();
-                               }});
+                                    mailbox_.push(Removed{});
+                                    if (then) then();
+                                }});
     }
 
     Result<void> take(const Removed&) {
@@ -1569,7 +1564,6 @@ private:
     Store store_;
     AclFile& acl_;
     NarinfoSource& narinfos_;
-    Planner planner_;
     Board& board_;
     Metrics& metrics_;
     EngineEvents events_;
@@ -1603,7 +1597,7 @@ private:
 
     Mailbox<Message> mailbox_;
     std::optional<Catalog> keeper_catalog_;  // the keeper's own
-    std::optional<Workers<StorePath>> planner_threads_;
+    std::optional<Planning> planning_;
     std::optional<Workers<VetJob, VettingQueue>> vetters_;
     std::optional<Workers<KeeperJob>> keeper_;
     std::optional<Workers<ItemRecord>> verifier_;

@@ -111,8 +111,19 @@ Result<void> allow_reading(int ruleset, const std::string& path, int flags = 0) 
     return {};
 }
 
+Result<void> allow_reading_for_network(int ruleset) {
+    for (const char* path : read_files) SENV_TRY(allow_reading(ruleset, path));
+    for (const char* path : read_folders) SENV_TRY(allow_reading(ruleset, path));
+    for (const char* name : read_variables) {
+        const char* paths = ::getenv(name);  // NOLINT(concurrency-mt-unsafe): no threads yet
+        if (paths == nullptr) continue;
+        for (const auto path : split(paths, ':')) SENV_TRY(allow_reading(ruleset, std::string(path)));
+    }
+    return {};
+}
+
 /// The version in use; 0 when the kernel has none.
-Result<std::uint32_t> use_landlock(const std::vector<std::string>& folders) {
+Result<std::uint32_t> use_landlock(const Confinement& want) {
     const long found = ::syscall(landlock::create_ruleset, nullptr, 0, landlock::create_version);
     if (found <= 0) return std::uint32_t{0};
     const auto version = static_cast<std::uint32_t>(found);
@@ -120,15 +131,9 @@ Result<std::uint32_t> use_landlock(const std::vector<std::string>& folders) {
                                      version >= 6 ? landlock::scope_abstract_sockets | landlock::scope_signals : 0};
     const Fd ruleset(static_cast<int>(::syscall(landlock::create_ruleset, &rules, sizeof rules, 0)));
     if (!ruleset) return Error::sys(errno, "cannot make a Landlock ruleset");
-    for (const char* path : read_files) SENV_TRY(allow_reading(ruleset.get(), path));
-    for (const char* path : read_folders) SENV_TRY(allow_reading(ruleset.get(), path));
-    for (const char* name : read_variables) {
-        const char* paths = ::getenv(name);  // NOLINT(concurrency-mt-unsafe): no threads yet
-        if (paths == nullptr) continue;
-        for (const auto path : split(paths, ':')) SENV_TRY(allow_reading(ruleset.get(), std::string(path)));
-    }
+    if (want.has_network) SENV_TRY(allow_reading_for_network(ruleset.get()));
     // As directories: so what mounts itself on use is mounted, and the rule is about that.
-    for (const auto& path : folders) SENV_TRY(allow_reading(ruleset.get(), path, O_DIRECTORY));
+    for (const auto& path : want.folders) SENV_TRY(allow_reading(ruleset.get(), path, O_DIRECTORY));
     if (sanitized) SENV_TRY(allow_reading(ruleset.get(), "/proc/self"));  // the map of its memory, for reports
     if (::syscall(landlock::restrict_self, ruleset.get(), 0) != 0) {
         return Error::sys(errno, "cannot use a Landlock ruleset");
@@ -194,8 +199,20 @@ scmp_arg_cmp bits(unsigned argument, std::uint64_t mask, std::uint64_t value) {
     return {argument, SCMP_CMP_MASKED_EQ, mask, value};
 }
 
+constexpr std::uint64_t low_half = 0xffffffff;  // of what the kernel takes as int
+
+void allow_sockets(Rules& rules) {
+    for (const int family : {AF_INET, AF_INET6}) {
+        rules.allow(SCMP_SYS(socket), {bits(0, low_half, static_cast<std::uint64_t>(family))});
+    }
+    constexpr std::uint64_t netlink_route = 0;
+    rules.allow(SCMP_SYS(socket), {bits(0, low_half, AF_NETLINK), bits(2, low_half, netlink_route)});
+    // A stream, which stays connected to its other half; a datagram socket could be connected anew.
+    constexpr std::uint64_t type = low_half & ~std::uint64_t{SOCK_CLOEXEC | SOCK_NONBLOCK};
+    rules.allow(SCMP_SYS(socketpair), {bits(0, low_half, AF_UNIX), bits(1, type, SOCK_STREAM)});
+}
+
 void allow_some(Rules& rules) {
-    constexpr std::uint64_t low_half = 0xffffffff;  // of what the kernel takes as int
     const auto self = static_cast<std::uint64_t>(::getpid());
 
     constexpr std::uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
@@ -213,15 +230,6 @@ void allow_some(Rules& rules) {
     constexpr std::uint64_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY);
     rules.allow(SCMP_SYS(open), {bits(1, writing, O_RDONLY)});
     rules.allow(SCMP_SYS(openat), {bits(2, writing, O_RDONLY)});
-
-    for (const int family : {AF_INET, AF_INET6}) {
-        rules.allow(SCMP_SYS(socket), {bits(0, low_half, static_cast<std::uint64_t>(family))});
-    }
-    constexpr std::uint64_t netlink_route = 0;
-    rules.allow(SCMP_SYS(socket), {bits(0, low_half, AF_NETLINK), bits(2, low_half, netlink_route)});
-    // A stream, which stays connected to its other half; a datagram socket could be connected anew.
-    constexpr std::uint64_t type = low_half & ~std::uint64_t{SOCK_CLOEXEC | SOCK_NONBLOCK};
-    rules.allow(SCMP_SYS(socketpair), {bits(0, low_half, AF_UNIX), bits(1, type, SOCK_STREAM)});
 
     for (const int command : {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL}) {
         rules.allow(SCMP_SYS(fcntl), {bits(1, low_half, static_cast<std::uint64_t>(command))});
@@ -248,7 +256,7 @@ bool has_seccomp() {
     return ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) != 0 && errno == EFAULT;
 }
 
-Result<bool> use_seccomp() {
+Result<bool> use_seccomp(bool has_network) {
     if (!has_seccomp()) return false;
     const Filter filter(::seccomp_init(SCMP_ACT_ERRNO(ENOSYS)));
     if (!filter) return Error(Kind::io, "cannot make a seccomp filter");
@@ -262,6 +270,7 @@ Result<bool> use_seccomp() {
         if (call >= 0) rules.allow(call);
     }
     allow_some(rules);
+    if (has_network) allow_sockets(rules);
     if (rules.failed() != 0) return Error::sys(rules.failed(), "cannot make a seccomp filter");
     if (const int failed = ::seccomp_load(filter.get()); failed != 0) {
         return Error::sys(-failed, "cannot use a seccomp filter");
@@ -301,8 +310,8 @@ Result<Confined> confine(const Confinement& want) {
     SENV_TRY(limit(RLIMIT_NOFILE, max_descriptors).in(doing));
     if (!sanitized) SENV_TRY(limit(RLIMIT_DATA, want.max_memory).in(doing));
     Confined confined;
-    confined.landlock = SENV_TRY(use_landlock(want.folders).in(doing));
-    confined.seccomp = SENV_TRY(use_seccomp().in(doing));
+    confined.landlock = SENV_TRY(use_landlock(want).in(doing));
+    confined.seccomp = SENV_TRY(use_seccomp(want.has_network).in(doing));
     confined.missing = missing_of(confined.landlock, confined.seccomp);
     return confined;
 }

@@ -37,6 +37,7 @@ struct Confined {
 struct Confinement {
     std::vector<std::string> folders;  // readable, with all below
     std::size_t max_memory = 0;        // bytes of private memory
+    bool has_network = true;           // else: no sockets, and of files only what is below the folders
 };
 
 /// Confines the calling process, for good. An Error means that a layer is there and failed: do not go on.

@@ -78,6 +78,7 @@ Result<StateDir> StateDir::open(const std::string& path) {
     }
     state.store = SENV_TRY(folder(state.root, "store", 0755).in(doing));
     state.narinfo = SENV_TRY(folder(state.root, "narinfo", 0755).in(doing));
+    state.plans = SENV_TRY(folder(state.root, "plans", 0755).in(doing));
     state.staging = SENV_TRY(folder(state.root, "staging", 0700).in(doing));
     state.leases = SENV_TRY(folder(state.root, "leases", 0700).in(doing));
     return state;

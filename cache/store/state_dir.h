@@ -2,6 +2,7 @@
 //
 // Shape    store/HASH-NAME       the items; what jobs see as /gnu/store
 //          narinfo/HASH-NAME     the signed narinfo of each item in store/, as received
+//          plans/HASH-NAME       what entering a profile in store/ means (cache/daemon/planning.h)
 //          staging/ID/           what is being unpacked, or being removed; emptied at every start
 //          leases/ID             one per use of a closure (leases.h)
 //          db, db-wal            the catalog (catalog.h); made anew from store/ and narinfo/ when it is lost
@@ -27,6 +28,7 @@ struct StateDir {
     Fd root;
     Fd store;
     Fd narinfo;
+    Fd plans;
     Fd staging;
     Fd leases;
     Fd lock;

@@ -205,6 +205,7 @@ Result<void> Store::check(const ItemRecord& record, const std::stop_token& stop)
 Result<void> Store::repair(bool check_hashes, Repairs& repairs) {
     auto items = SENV_TRY(Names::of(state_.store));
     auto narinfos = SENV_TRY(Names::of(state_.narinfo));
+    auto plans = SENV_TRY(Names::of(state_.plans));
     std::vector<StorePath> dropped;
     std::vector<StorePath> incomplete;
     std::vector<ItemRecord> suspect;
@@ -217,6 +218,7 @@ Result<void> Store::repair(bool check_hashes, Repairs& repairs) {
         }
         items.claim(base);
         if (narinfos.has(base)) narinfos.claim(base);
+        if (plans.has(base)) plans.claim(base);
         if (check_hashes && !record.durable) {
             suspect.push_back(record);
         } else if (!narinfos.has(base) && !record.damaged) {
@@ -238,6 +240,7 @@ Result<void> Store::repair(bool check_hashes, Repairs& repairs) {
             dropped.push_back(record.path);
             unwanted.push_back(base);
             (void)::unlinkat(state_.narinfo.get(), base.c_str(), 0);
+            (void)::unlinkat(state_.plans.get(), base.c_str(), 0);
         }
     }
     if (!dropped.empty()) SENV_TRY(catalog_.remove(dropped));
@@ -246,6 +249,7 @@ Result<void> Store::repair(bool check_hashes, Repairs& repairs) {
             return Error::sys(errno, "cannot remove the narinfo '" + name + "'");
         }
     }
+    for (const auto& name : plans.unclaimed()) (void)::unlinkat(state_.plans.get(), name.c_str(), 0);
     for (auto& name : unwanted) {
         const Staging grave = SENV_TRY(new_staging());
         SENV_TRY(move_tree(state_.store, name, grave.dir(), name));
@@ -306,6 +310,7 @@ Result<Staging> Store::evict(std::span<const StorePath> paths, std::span<const S
         if (::unlinkat(state_.narinfo.get(), path.base().c_str(), 0) != 0 && errno != ENOENT) {
             return Error::sys(errno, "cannot remove the narinfo of '" + path.base() + "'");
         }
+        (void)::unlinkat(state_.plans.get(), path.base().c_str(), 0);
     }
     return grave;
 }

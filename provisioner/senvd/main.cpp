@@ -17,8 +17,8 @@
 #include "cache/daemon/preflight.h"
 #include "cache/daemon/server.h"
 #include "cache/fetch/fetcher.h"
-#include "provisioner/profile.h"
 #include "provisioner/senvd/config.h"
+#include "provisioner/senvd/plan_child.h"
 
 namespace {
 
@@ -33,7 +33,10 @@ senv::Result<senv::ServerConfig> read_config(const std::string& file) {
 
 senv::Result<int> run(const std::string& file) {
     const auto config = SENV_TRY(read_config(file));
-    SENV_TRY(senv::serve(config, senv::plan_of_profile));
+    SENV_TRY(senv::serve(config,
+                         [](const std::string& store_dir, const senv::StorePath& profile, const std::stop_token& stop) {
+                             return senv::plan_in_child("/proc/self/exe", store_dir, profile, stop);
+                         }));
     return 0;
 }
 
@@ -78,7 +81,9 @@ int run_fetcher() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (senv::is_fetcher(argc, argv)) return run_fetcher();  // senvd's child, started by itself
+    // senvd's children, started by itself.
+    if (senv::is_fetcher(argc, argv)) return run_fetcher();
+    if (senv::is_plan_child(argc, argv)) return senv::plan_child_main(argv);
     CLI::App app("Fetches, checks and keeps the Guix environments of this node's Slurm jobs.", "senvd");
     std::string file = senv::default_config;
     app.add_option("--config", file, "The configuration")->capture_default_str();

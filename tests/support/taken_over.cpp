@@ -298,7 +298,9 @@ void take_over() {
 senv::Result<void> run(const std::string& file) {
     const auto text = SENV_TRY(senv::read_small_file(file, 65536));
     const auto config = SENV_TRY(senv::parse_config(text, file));
-    return senv::serve(config, senv::plan_of_profile);
+    return senv::serve(config, [](const std::string& store, const senv::StorePath& profile, const std::stop_token&) {
+        return senv::plan_of_profile(store, profile);
+    });
 }
 
 }  // namespace

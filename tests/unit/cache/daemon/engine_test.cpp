@@ -180,7 +180,8 @@ protected:
         auto store = Store::open(
             StateDir::open(dir / "state").value(), "boot", [](const Narinfo&) -> Result<void> { return {}; }, repairs);
         ASSERT_THAT(store, test::IsOk());
-        const Planner planner = [this](const std::string&, const StorePath& profile) -> Result<wire::Plan> {
+        const Planner planner = [this](const std::string&, const StorePath& profile,
+                                       const std::stop_token&) -> Result<wire::Plan> {
             ++plans;
             if (profile.name() == "no-profile") return Error(Kind::corrupt, "it has no manifest");
             return wire::Plan{profile.absolute(), {}};

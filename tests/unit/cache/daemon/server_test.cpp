@@ -28,9 +28,10 @@ std::string start(const ServerConfig& config, const TempDir& dir) {
     const pid_t child = ::fork();
     if (child == 0) {
         if (::getuid() == 0 && (::setgid(made_up_uid) != 0 || ::setuid(made_up_uid) != 0)) ::_exit(1);
-        const auto served = serve(config, [](const std::string&, const StorePath&) -> Result<wire::Plan> {
-            return Error(Kind::bug, "not asked");
-        });
+        const auto served =
+            serve(config, [](const std::string&, const StorePath&, const std::stop_token&) -> Result<wire::Plan> {
+                return Error(Kind::bug, "not asked");
+            });
         if (!served) (void)write_all(pipe[1], served.error().what() + "|" + served.error().hint());
         ::_exit(0);
     }

@@ -102,6 +102,23 @@ TEST_F(StoreTest, KeepsWhatWasRecorded) {
     expect_sound(store);
 }
 
+TEST_F(StoreTest, PlansGoWithTheirProfiles) {
+    const auto keep_plan = [&](const std::string& name) { std::ofstream(dir / ("plans/" + name)) << "plan"; };
+    {
+        Store store = open();
+        add(store, a);
+        add(store, b);
+        keep_plan(a.path().base());
+        keep_plan(b.path().base());
+        ASSERT_THAT(store.evict(std::vector{b.path()}), IsOk());
+        EXPECT_THAT(names("plans"), ElementsAre(a.path().base()));
+        keep_plan(b.path().base());
+        keep_plan(a.path().base() + ".Xy12Zw");
+    }
+    const Store store = open();
+    EXPECT_THAT(names("plans"), ElementsAre(a.path().base()));
+}
+
 TEST_F(StoreTest, StagingGoesWithItsOwner) {
     Store store = open();
     {
