@@ -1,8 +1,8 @@
 #include "spank/slurm_host.h"
 
+#include "spank/slurm_api.h"
+
 extern "C" {
-#include <slurm/slurm.h>
-#include <slurm/slurm_errno.h>
 #include <slurm/slurmdb.h>
 #include <slurm/spank.h>
 
@@ -133,7 +133,7 @@ std::string SlurmHost::cluster() const {
 
 Result<Submission> SlurmHost::submission_of(std::uint32_t job) const {
     job_info_msg_t* found = nullptr;
-    if (slurm_load_job(&found, job, 0) != SLURM_SUCCESS || found == nullptr) {
+    if (slurm::load_job(&found, job) != SLURM_SUCCESS || found == nullptr) {
         return Error(Kind::missing, "cannot ask slurmctld for job " + std::to_string(job));
     }
     std::optional<Submission> submission;
@@ -239,12 +239,12 @@ bool SlurmHost::site_has_task_prolog() const {
     slurm_conf_t* conf = nullptr;
     if (slurm_load_ctl_conf(0, &conf) != SLURM_SUCCESS || conf == nullptr) return true;
     const bool has_one = conf->task_prolog != nullptr && conf->task_prolog[0] != '\0';
-    slurm_free_ctl_conf(conf);
+    slurm::free_conf(conf);
     return has_one;
 }
 
 void SlurmHost::end_step(const Step& step) {
-    slurm_kill_job_step(step.job, step.step, SIGKILL);
+    slurm::kill_step(step.job, step.step, SIGKILL);
 }
 
 void SlurmHost::end_task(int status) {
