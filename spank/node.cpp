@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <thread>
 
 #include "cache/base/memory.h"
@@ -41,10 +42,14 @@ constexpr Words words_of_others{30s, 60s};
 constexpr auto pmix_margin = 300s;  // PMIx's own default, on top of the fetch
 constexpr const char* pmix_timeout = "SLURM_PMIX_TIMEOUT";
 
-// While it lives, this process has another name.
+// While it lives, this process has another name. From then on, signals end it.
 class WaitingName {
 public:
     WaitingName() {
+        // Slurm 24.11 to 26.05.1: slurmstepd's own handlers survive in a task, where they do nothing: scancel would not end it.
+        for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM}) {
+            if (::signal(signal, SIG_DFL) == SIG_IGN) ::signal(signal, SIG_IGN);
+        }
         ::prctl(PR_GET_NAME, name_.data());
         ::prctl(PR_SET_NAME, waiting_name);
     }
