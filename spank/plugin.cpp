@@ -87,6 +87,7 @@ Result<void> submit(int count, char** words) {
     given.next_component();
     const bool is_srun = host.program() == Program::srun;
     if (is_srun && may_have_environment && (is_later || has_components(host))) mark_components(host);
+    if (is_srun && may_have_environment) SENV_TRY(mark_async(host));
     return {};
 }
 

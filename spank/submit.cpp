@@ -47,6 +47,8 @@ constexpr OptionWord verbose_word = {"--verbose", 6, 'v'};
 constexpr OptionWord jobid_word = {"--jobid", 6};
 constexpr OptionWord multi_prog_word = {"--multi-prog", 4};
 constexpr OptionWord no_shell_word = {"--no-shell", 6};
+constexpr OptionWord bcast_word = {"--bcast", 7};
+constexpr OptionWord async_word = {"--async", 4};
 constexpr OptionWord task_prolog_word = {"--task-prolog", 8};
 constexpr OptionWord het_group_word = {"--het-group", 5};
 constexpr OptionWord pack_group_word = {"--pack-group", 6};
@@ -385,6 +387,11 @@ void pass_loudness_on(Host& host) {
     if (how == Loudness::verbose) host.set_own_variable(verbose_variable, "yes");
 }
 
+void pass_task_prolog_on(Host& host) {
+    const bool has_prolog = host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
+    if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
+}
+
 void hide_from_nodes_without_plugin(Host& host) {
     for (const auto& hidden : hidden_variables) {
         const auto value = host.own_variable(hidden.name);
@@ -595,13 +602,35 @@ void mark_components(Host& host) {
     if (!is_there(host.command_line(), multi_prog_word)) host.set_own_variable(command_variable, "yes");
 }
 
+Result<void> mark_async(Host& host) {
+    const auto words = host.option_words();
+    if (!is_there(words, async_word)) return {};
+    const auto all = host.command_line();
+    const std::string command = words.size() < all.size() ? all[words.size()] : "";
+    if (!host.own_variable(joining_variable)) {
+        if (command.find('/') != std::string::npos) {
+            return Error(Kind::usage, "cannot start '" + command +
+                                          "' with --async in an environment: a node without senv would run it on its "
+                                          "own software")
+                .hint("name the command without a path, or leave --async out");
+        }
+        hide_from_nodes_without_plugin(host);
+    }
+    pass_loudness_on(host);
+    pass_task_prolog_on(host);
+    if (!is_there(words, multi_prog_word)) host.set_own_variable(command_variable, "yes");
+    return {};
+}
+
 void mark_command(Host& host) {
     pass_loudness_on(host);
     // What it joins may be a plain job, on nodes without the plugin.
     const bool is_joining = host.own_variable(joining_variable).has_value();
     const auto command = host.command();
-    // A multi-prog file is read by Slurm on the node before any plugin: the commands in it are out of reach.
-    if (is_there(host.command_line(), multi_prog_word)) {
+    // Slurm reads a multi-prog file on the node before any plugin: the commands in it are out of reach. With --bcast it
+    // launches the copy, and frees the name of the command as its own.
+    const bool is_copied = is_there(host.option_words(), bcast_word) || host.own_variable("SLURM_BCAST");
+    if (is_copied || is_there(host.command_line(), multi_prog_word)) {
         if (!is_joining) hide_from_nodes_without_plugin(host);
         return;
     }
@@ -611,8 +640,7 @@ void mark_command(Host& host) {
     } else {
         host.set_command(std::string(absent_mark) + command);
     }
-    const bool has_prolog = host.own_variable("SLURM_TASK_PROLOG") || is_there(host.option_words(), task_prolog_word);
-    if (has_prolog) host.set_own_variable(task_prolog_variable, "yes");
+    pass_task_prolog_on(host);
 }
 
 }  // namespace senv

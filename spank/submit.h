@@ -12,10 +12,10 @@
 //          srun --jobid from outside the job cannot know: SLURM_SENV_JOINS makes the node ask senvd what the job is in.
 // Marks    A node without the plugin must not run the command on the host's software. srun puts `absent_mark` in front
 //          of the command, which the plugin on the node takes off. Batch scripts cannot be marked: sbatch, and srun
-//          --multi-prog, export a PATH with nothing in it instead, and a BASH_ENV at which bash stops; the real ones
+//          --multi-prog, --bcast and --async, export a PATH with nothing in it instead, and a BASH_ENV at which bash stops; the real ones
 //          are in SLURM_SENV_PATH and SLURM_SENV_BASH_ENV. What that does not catch: batch scripts under sbatch
 //          --export=NONE or a list (there the node makes PATH); shell built-ins of scripts that are not bash's; programs
-//          that a script or a --multi-prog file names by an absolute path.
+//          that a script or a --multi-prog file names by an absolute path, and the copy that --bcast makes.
 // Errors   With the text for the user. Outcome::refused when `senv` has printed the cause itself.
 #pragma once
 
@@ -42,7 +42,7 @@ inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";  // "use" or
 inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
 inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
 
-/// A variable that sbatch and srun --multi-prog hide from nodes without the plugin.
+/// A variable that sbatch, and srun --multi-prog, --bcast and --async, hide from nodes without the plugin.
 struct Hidden {
     const char* name;
     const char* kept;   // where its value is meanwhile
@@ -107,6 +107,10 @@ bool has_components(const Host& host);
 /// The same time, of srun with several components, when it has an environment: local_user_init sees the command of one of them
 /// only, whichever is first. So all are marked as --multi-prog is.
 void mark_components(Host& host);
+
+/// The same time, of srun --async (Slurm 26.05) when there is or may be an environment: local_user_init is not called for such
+/// a step. Marks the command as --multi-prog is marked. Errors: usage, for a command with a path, which that does not catch.
+Result<void> mark_async(Host& host);
 
 /// local_user_init of srun, if there is or may be an environment: marks the command, and passes on what
 /// the node has to know of srun's own options.

@@ -844,5 +844,37 @@ TEST_F(Submit, SrunMultiProgHidesThePath) {
     EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
 }
 
+TEST_F(Submit, SrunBcastHidesThePath) {
+    for (const bool is_option : {true, false}) {
+        host_.command_is = "tool";
+        host_.own = {{"PATH", "/usr/bin"}};
+        if (!is_option) host_.own["SLURM_BCAST"] = "/tmp/tool";
+        host_.words = is_option ? std::vector<std::string>{"srun", "--bcast=/tmp/tool", "tool"}
+                                : std::vector<std::string>{"srun", "tool"};
+        mark_command(host_);
+        EXPECT_EQ(host_.command_is, "tool");
+        EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
+    }
+    host_.command_is = "tool";
+    host_.own = {{"PATH", "/usr/bin"}};
+    host_.words = {"srun", "--bcast-exclude=/lib", "tool"};
+    mark_command(host_);
+    EXPECT_EQ(host_.command_is, "/senv-is-not-installed-on-this-node/tool");
+}
+
+TEST_F(Submit, SrunAsyncHidesThePathAndRefusesACommandWithOne) {
+    host_.own = {{"PATH", "/usr/bin"}};
+    host_.words = {"srun", "hostname"};
+    EXPECT_THAT(mark_async(host_), IsOk());
+    EXPECT_FALSE(host_.own.contains("SLURM_SENV_PATH"));
+    host_.words = {"srun", "--async", "/usr/bin/hostname"};
+    host_.options_end = 2;
+    EXPECT_THAT(mark_async(host_), FailsWith(Kind::usage, "cannot start '/usr/bin/hostname' with --async"));
+    host_.words = {"srun", "--async", "hostname", "--async", "/a"};
+    EXPECT_THAT(mark_async(host_), IsOk());
+    EXPECT_EQ(host_.own["SLURM_SENV_PATH"], "/usr/bin");
+    EXPECT_TRUE(host_.own.contains(command_variable));
+}
+
 }  // namespace
 }  // namespace senv
