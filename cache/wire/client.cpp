@@ -7,9 +7,13 @@
 #include <algorithm>
 #include <array>
 
+#include "cache/base/text.h"
+
 namespace senv::wire {
 
 namespace {
+
+constexpr std::size_t max_uid_map = 65536;
 
 std::string waiting_for_senvd() {
     return "cannot reach senvd";
@@ -19,7 +23,26 @@ Error gone() {
     return Error(Kind::io, "senvd closed the connection before it answered").hint("look into senvd's log on this node");
 }
 
+/// True where the kernel does not say.
+bool is_mapped_here(uid_t uid) {
+    const auto text = read_small_file("/proc/self/uid_map", max_uid_map);
+    return !text || is_mapped(uid, *text);
+}
+
 }  // namespace
+
+bool is_mapped(uid_t uid, std::string_view uid_map) {
+    for (const auto line : split(uid_map, '\n')) {
+        std::array<std::uint64_t, 3> numbers = {};
+        std::size_t count = 0;
+        for (const auto word : split(line, ' ')) {
+            const auto number = parse_decimal(word);
+            if (number && count < numbers.size()) numbers[count++] = *number;
+        }
+        if (count == numbers.size() && uid >= numbers[0] && uid - numbers[0] < numbers[2]) return true;
+    }
+    return false;
+}
 
 Result<void> wait_for(int fd, short events, Deadline deadline) {
     for (;;) {
@@ -64,7 +87,10 @@ Result<Connection> Connection::open(const std::string& socket_path, std::optiona
     if (daemon_uid && peer.uid != *daemon_uid && peer.uid != 0) {
         return Error(Kind::denied, waiting_for_senvd() + ": '" + socket_path + "' is served by uid " +
                                        std::to_string(peer.uid) + ", not by uid " + std::to_string(*daemon_uid))
-            .hint("check who may write to the folder of the socket");
+            .hint(is_mapped_here(*daemon_uid)
+                      ? "check who may write to the folder of the socket"
+                      : "let the user namespace that Slurm makes for jobs map uid " + std::to_string(*daemon_uid) +
+                            ", which is senvd's (namespace.yaml)");
     }
     Connection connection(std::move(socket));
     connection.peer_uid_ = peer.uid;

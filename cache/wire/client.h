@@ -25,6 +25,10 @@ struct Frame {
     Fd fd;  // the descriptor that came with it, if any; close-on-exec
 };
 
+/// Whether a user namespace has that user, by its uid_map: lines of a first uid inside, the same outside, and how many. A user
+/// that it does not have shows as uid 65534 there.
+bool is_mapped(uid_t uid, std::string_view uid_map);
+
 class Connection {
 public:
     /// `daemon_uid`: accept only a daemon that runs as this user or as root; nullopt for callers with nothing to lose.

@@ -135,5 +135,17 @@ TEST(Client, RefusesADaemonOfAnotherUser) {
     EXPECT_TRUE(accepted);
 }
 
+TEST(Client, KnowsWhomAUserNamespaceHas) {
+    constexpr std::string_view all = "         0          0 4294967295\n";
+    constexpr std::string_view some = "         0          0          1\n      2001       2001          2\n";
+    EXPECT_TRUE(is_mapped(0, all));
+    EXPECT_TRUE(is_mapped(990, all));
+    EXPECT_TRUE(is_mapped(0, some));
+    EXPECT_TRUE(is_mapped(2002, some));
+    EXPECT_FALSE(is_mapped(990, some));
+    EXPECT_FALSE(is_mapped(2003, some));
+    EXPECT_FALSE(is_mapped(0, ""));
+}
+
 }  // namespace
 }  // namespace senv::wire
