@@ -73,6 +73,7 @@ Result<Findings> examine(const Installation& installation, const Signals& signal
     }
     if (plugstack.lines.empty())
         append(found.checks, not_here({"plugin", "plugin-words"}, "Slurm does not load it here"));
+    found.checks.push_back(look_at_prolog(slurm, plugstack.lines));
     found.checks.push_back(look_at_task_prolog(slurm));
     found.checks.push_back(look_at_cli_filter(slurm, installation.administrator));
     append(found.checks, found.is_submit_host

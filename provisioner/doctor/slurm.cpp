@@ -230,6 +230,33 @@ Check look_at_plugin(const PluginLine& line, const Slurm& slurm, uid_t owner) {
     return look_at_file("plugin", line.plugin, slurm, owner, "install senv's plugin there, or correct " + line.place());
 }
 
+Check look_at_prolog(const Slurm& slurm, const std::vector<PluginLine>& lines) {
+    const std::string name = "prolog";
+    const auto is_prolog = [](const PluginLine& line) {
+        return fs::path(line.plugin).filename() == "spank_senv_prolog.so";
+    };
+    const auto line = std::ranges::find_if(lines, is_prolog);
+    if (line == lines.end()) return {name, State::not_here, "plugstack.conf does not name spank_senv_prolog.so", ""};
+    if (slurm.config.empty()) return {name, State::not_here, "there is no configuration of Slurm here", ""};
+    const std::string value = slurm_setting(slurm.config, "PrologFlags").value_or("");
+    const auto flags = split(value, ',');
+    const auto has = [&](std::string_view flag) {
+        return std::ranges::any_of(flags, [&](std::string_view one) { return same_word(one, flag); });
+    };
+    if (has("RunInJob")) {
+        return {name, State::warning,
+                "PrologFlags=" + value + ": with RunInJob Slurm never calls " + line->plugin +
+                    ", so nodes fetch only when the first step begins",
+                "take RunInJob out of PrologFlags, or remove " + line->place()};
+    }
+    if (!has("Alloc") && !has("Contain")) {
+        return {name, State::warning,
+                "PrologFlags has no Alloc: Slurm calls " + line->plugin + " only when the first step begins",
+                "add Alloc to PrologFlags, or remove " + line->place()};
+    }
+    return {name, State::ok, "PrologFlags=" + value + ": nodes begin to fetch when a job begins", ""};
+}
+
 Check look_at_task_prolog(const Slurm& slurm) {
     const std::string name = "task-prolog";
     if (slurm.config.empty()) return {name, State::not_here, "there is no configuration of Slurm here", ""};

@@ -55,6 +55,8 @@ struct Plugstack {
 Plugstack look_at_plugstack(const Slurm& slurm);
 /// The file that a line names: who may change it, and which Slurm it is for.
 Check look_at_plugin(const PluginLine& line, const Slurm& slurm, uid_t owner);
+/// Whether Slurm calls the plugin that lets nodes begin to fetch when a job begins.
+Check look_at_prolog(const Slurm& slurm, const std::vector<PluginLine>& lines);
 Check look_at_task_prolog(const Slurm& slurm);
 /// The plugin that remembers submitted jobs, and its file likewise.
 Check look_at_cli_filter(const Slurm& slurm, uid_t owner);

@@ -184,6 +184,21 @@ TEST_F(Doctor, TaskProlog) {
     expect("task-prolog", State::warning, "TaskProlog=/etc/prolog runs after senv");
 }
 
+TEST_F(Doctor, PluginThatLetsNodesFetchAhead) {
+    const std::string line = "required " + (dir / "etc/spank_senv.so");
+    look();
+    expect("prolog", State::not_here, "does not name spank_senv_prolog.so");
+    plugstack(line + "\noptional " + (dir / "etc/spank_senv_prolog.so"));
+    look();
+    expect("prolog", State::warning, "PrologFlags has no Alloc");
+    slurm("slurmctld", "PrologFlags = Alloc,Contain\n");
+    look();
+    expect("prolog", State::ok, "PrologFlags=Alloc,Contain");
+    slurm("slurmctld", "PrologFlags = Alloc,Contain,RunInJob\n");
+    look();
+    expect("prolog", State::warning, "with RunInJob Slurm never calls");
+}
+
 TEST_F(Doctor, PluginThatRemembersJobs) {
     look();
     expect("jobs", State::not_here, "CliFilterPlugins has no senv");
