@@ -13,13 +13,14 @@ namespace senv {
 ReadyNotice ReadyNotice::from_environment() {
     ReadyNotice notice;
     if (const char* socket = ::getenv("NOTIFY_SOCKET")) notice.socket_ = socket;  // NOLINT(concurrency-mt-unsafe)
-    ::unsetenv("NOTIFY_SOCKET");                                                   // NOLINT(concurrency-mt-unsafe)
+    ::unsetenv("NOTIFY_SOCKET");                                                  // NOLINT(concurrency-mt-unsafe)
     return notice;
 }
 
 Result<void> ReadyNotice::send() const {
     if (socket_.empty()) return {};
-    const std::string doing = "cannot tell the service manager at '" + socket_ + "' (NOTIFY_SOCKET) that senvd is ready";
+    const std::string doing =
+        "cannot tell the service manager at '" + socket_ + "' (NOTIFY_SOCKET) that senvd is ready";
     struct sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     if (socket_.size() >= sizeof address.sun_path) return Error(Kind::usage, doing + ": the name is too long");

@@ -136,7 +136,8 @@ Result<std::optional<AdminGroup>> find_admins(const std::string& name) {
     if (failed != 0) return Error::sys(failed, doing + " cannot be looked up");
     if (found == nullptr) {
         // Not usage: a directory service may know it a little later.
-        return Error(Kind::missing, doing + " does not exist on this node").hint("make that group, or name another one");
+        return Error(Kind::missing, doing + " does not exist on this node")
+            .hint("make that group, or name another one");
     }
     return std::optional<AdminGroup>({name, found->gr_gid});
 }

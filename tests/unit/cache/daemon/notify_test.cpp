@@ -59,7 +59,8 @@ TEST(ReadyNotice, IsNotSentWithoutAServiceManager) {
 TEST(ReadyNotice, ToNobodyIsAnError) {
     const TempDir dir;
     ::setenv("NOTIFY_SOCKET", (dir / "none").c_str(), 1);
-    EXPECT_THAT(ReadyNotice::from_environment().send(), FailsWith(Kind::missing, "(NOTIFY_SOCKET) that senvd is ready"));
+    EXPECT_THAT(ReadyNotice::from_environment().send(),
+                FailsWith(Kind::missing, "(NOTIFY_SOCKET) that senvd is ready"));
     ::setenv("NOTIFY_SOCKET", std::string(200, 'x').c_str(), 1);
     EXPECT_THAT(ReadyNotice::from_environment().send(), FailsWith(Kind::usage, "the name is too long"));
 }
