@@ -33,6 +33,12 @@ restore() {
 }
 passed() { [[ -n ${BATS_TEST_COMPLETED-} ]]; }
 
+# The series of the cluster's Slurm as a number: 2205 for 22.05.8. tests/matrix runs others than this machine's.
+series() { alice srun --version | sed -E 's/.* ([0-9]+)\.([0-9]+)\..*/\1\2/'; }
+
+# Debian's Slurm 26.05 has no pmix plugin.
+needs_pmix() { [[ $(alice srun --mpi=list 2>&1) == *pmix* ]] || skip "this Slurm has no pmix plugin"; }
+
 # put FILE [NAME]: a file of the checkout into alice's home.
 put() { alice tee "${2:-${1##*/}}" >/dev/null <"$1"; }
 manifests() { echo "$BATS_TEST_DIRNAME/../guix/manifests"; }

@@ -30,6 +30,7 @@ hello=(--env-manifest=hello.scm --env-channels=channels.scm)
 }
 
 @test "Open MPI runs on two nodes with --mpi=pmix, both cold" {
+    needs_pmix
     run alice srun -N2 --mpi=pmix --env-manifest=pingpong-openmpi.scm --env-channels=channels.scm pingpong
     works
     says "rank 0 of 2 on n1" "rank 1 of 2 on n2" " 4194304 "
@@ -171,6 +172,7 @@ logged_one_more() {    # BEFORE JOB-AND-STEP SOURCE: the log has one line more t
 }
 
 @test "a host polluted by modules does not change what the ranks load" {
+    needs_pmix
     cluster root n1 mkdir -p /opt/wrong/lib
     cluster root n2 mkdir -p /opt/wrong/lib
     local library
@@ -191,6 +193,7 @@ logged_one_more() {    # BEFORE JOB-AND-STEP SOURCE: the log has one line more t
 }
 
 @test "one node cold behind a slow server, the other warm, SLURM_PMIX_TIMEOUT short: MPI starts" {
+    needs_pmix
     run -0 alice srun -N2 --mpi=pmix --env-manifest=pingpong-openmpi.scm --env-channels=channels.scm pingpong --max 0
     local relay_log=$BATS_TEST_TMPDIR/relay
     cp "$BATS_TEST_DIRNAME/../support/relay.py" "$(cluster path n2 /tmp)/relay.py"
@@ -212,6 +215,7 @@ logged_one_more() {    # BEFORE JOB-AND-STEP SOURCE: the log has one line more t
 }
 
 @test "the same timeout without senv, one node later than it: MPI does not start" {
+    needs_pmix
     mpicc.openmpi -o "$(cluster path login /home/alice)/hello-openmpi" "$BATS_TEST_DIRNAME/mpi-hello.c"
     run alice env SLURM_PMIX_TIMEOUT=2 timeout 60 srun -N2 -K --mpi=pmix \
         bash -c '[ "$SLURM_PROCID" = 0 ] || sleep 6; exec ./hello-openmpi'

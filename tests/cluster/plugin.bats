@@ -237,6 +237,7 @@ JOB
 # --- what cannot be entered
 
 @test "senvd not running on one of two nodes: an MPI step ends within 30 s with one message" {
+    needs_pmix
     alice srun -N2 --mpi=pmix --env-manifest=pingpong-openmpi.scm --env-channels=channels.scm pingpong --max 0 >/dev/null
     cluster service n2 senvd stop
     SECONDS=0
@@ -349,9 +350,12 @@ without_plugin() {    # NODE, until the test ends
     lacking=$1
 }
 
+# Since 25.11 Slurm puts the time in front, before that "slurmstepd-n2: ".
+says_execve_failed() { says "error: execve(): "; }
+
 not_on_n2() {    # a step on both nodes, where n2 lacks the plugin: srun's arguments
     run -2 alice srun -N2 "$@"
-    says "slurmstepd-n2: error: execve(): "
+    says_execve_failed
     [[ $'\n'$output$'\n' != *$'\n'n2$'\n'* ]]
 }
 
@@ -373,10 +377,10 @@ not_on_n2() {    # a step on both nodes, where n2 lacks the plugin: srun's argum
     without_plugin n2
     for i in 1 2 3; do    # Slurm shows the plugin the command of one component, now of this one and now of that
         run -2 alice srun --mpi=none -w n1 -n1 "${hello[@]}" hostname : -w n2 -n1 hostname
-        says "slurmstepd-n2: error: execve(): "
+        says_execve_failed
         [[ $'\n'$output$'\n' != *$'\n'n2$'\n'* ]]
         run -2 alice salloc -Q -w n1 -n1 "${hello[@]}" : -w n2 -n1 srun --mpi=none --het-group=0,1 hostname
-        says "slurmstepd-n2: error: execve(): "
+        says_execve_failed
         [[ $'\n'$output$'\n' != *$'\n'n2$'\n'* ]]
     done
 }

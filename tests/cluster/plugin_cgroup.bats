@@ -48,6 +48,7 @@ JOB
 }
 
 @test "Open MPI runs on two nodes, and the job's private /tmp is kept" {
+    needs_pmix
     alice tee mpi.sh >/dev/null <<'JOB'
 #!/bin/bash
 srun -N2 bash -c 'echo "private of $SLURM_JOB_ID" >/tmp/mine'
