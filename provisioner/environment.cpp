@@ -6,7 +6,7 @@
 #include <set>
 
 #include "cache/base/text.h"
-#include "provisioner/record.h"
+#include "cache/formats/store_path.h"
 
 namespace senv {
 
@@ -15,13 +15,6 @@ namespace {
 // What has the profile for its value.
 constexpr std::array<const char*, 2> naming_variables = {"GUIX_ENVIRONMENT", inside_variable};
 constexpr std::size_t max_variables = 10000;  // of a job that enters or leaves
-
-// What makes the dynamic linker or an MPI library look into other people's folders.
-constexpr std::array host_library_variables = {
-    "LD_LIBRARY_PATH",  "LD_PRELOAD",     "LD_AUDIT",   "OPAL_PREFIX",
-    "PRTE_PREFIX",      "PMIX_PREFIX",    "I_MPI_ROOT", "OMPI_MCA_mca_base_component_path",
-    "FI_PROVIDER_PATH", "UCX_MODULE_DIR",
-};
 
 // %precious-variables of guix/profiles.scm.
 constexpr std::array precious_variables = {
@@ -32,8 +25,16 @@ constexpr std::array device_variables = {
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",   "HIP_VISIBLE_DEVICES",
     "GPU_DEVICE_ORDINAL",   "ZE_AFFINITY_MASK",  "ZE_FLAT_DEVICE_HIERARCHY", "ONEAPI_DEVICE_SELECTOR",
 };
-constexpr std::array<std::string_view, 11> batch_prefixes = {
-    "SLURM", "PMI", "OMPI_MCA_", "OMPI_COMM_", "UCX_", "FI_", "CUDA_MPS_", "ROCR_", "OMP_", "GOMP_", "KMP_",
+// Where this job may write on this node, and with what it shows who it is: not software.
+constexpr std::array job_variables = {
+    "TMPDIR", "TMP", "TEMP", "TEMPDIR", "KRB5CCNAME", "X509_USER_PROXY", "BEARER_TOKEN_FILE", "SSH_AUTH_SOCK",
+};
+// Settings of Slurm, OpenMP, devices, MPI and what MPI talks through. What of these leads to other people's libraries is in
+// foreign_variables.cpp.
+constexpr std::array<std::string_view, 25> batch_prefixes = {
+    "SLURM", "PMI",      "PRTE_MCA_", "OMPI_MCA_", "OMPI_COMM_", "MPICH_", "MPIR_CVAR_", "I_MPI_", "MV2_",
+    "MVP_",  "UCX_",     "UCC_",      "FI_",       "PSM2_",      "PSM3_",  "HCOLL_",     "SHARP_", "NCCL_",
+    "RCCL_", "NVSHMEM_", "CUDA_MPS_", "ROCR_",     "OMP_",       "GOMP_",  "KMP_",
 };
 
 // What a plan does to one variable, however often it has it.
@@ -118,9 +119,9 @@ void take_out(Environment& job, const Record::Entered& entered, std::string_view
     }
 }
 
-// Whether `value` has what the plan puts there: for a list, its elements side by side, anywhere.
-bool has(const std::string& value, const Planned& planned) {
-    if (planned.separators.empty()) return value == planned.front;
+// Where in `value` the elements stand, side by side, that the plan puts there.
+std::optional<std::size_t> position_in(const std::string& value, const Planned& planned) {
+    if (planned.separators.empty()) return value == planned.front ? std::optional<std::size_t>(0) : std::nullopt;
     const Separators separators(planned.separators);
     // A NUL byte is in no variable.
     const auto in_nuls = [&](const std::string& list) {
@@ -132,7 +133,38 @@ bool has(const std::string& value, const Planned& planned) {
     const std::string all = in_nuls(value);
     const std::string wanted = in_nuls(planned.front);
     // Linear, which std::string::find() is not.
-    return ::memmem(all.data(), all.size(), wanted.data(), wanted.size()) != nullptr;
+    const void* found = ::memmem(all.data(), all.size(), wanted.data(), wanted.size());
+    if (found == nullptr) return std::nullopt;
+    return static_cast<const char*>(found) - all.data();
+}
+
+// Whether the element of a list is the user's own, or of no folder of this node.
+bool is_own(std::string_view element, const Surroundings& around) {
+    const auto folder = folder_of_element(element);
+    if (!folder.starts_with('/') || folder.starts_with(store_prefix)) return true;
+    const auto is_here = [&](const std::string& own) { return own.size() > 1 && is_below(folder, own); };
+    if (folder.find("/..") == std::string_view::npos && std::ranges::any_of(around.own_folders, is_here)) return true;
+    return around.is_users && around.is_users(std::string(folder));
+}
+
+// Whether programs are still looked for in the profile first, but for folders of the user.
+bool is_in_front(const Environment& job, const std::vector<Planned>& plan, const Surroundings& around) {
+    const auto planned = std::ranges::find(plan, std::string_view("PATH"), &Planned::name);
+    if (planned == plan.end()) return true;
+    const auto path = job.find("PATH");
+    if (path == job.end()) return false;
+    const auto position = position_in(path->second, *planned);
+    if (!position) return false;
+    if (*position == 0) return true;
+    const auto before = split(std::string_view(path->second).substr(0, *position - 1), ':');
+    return std::ranges::all_of(before, [&](std::string_view folder) { return is_own(folder, around); });
+}
+
+// Whether a job that is in the profile keeps the variable as it has it: all that the plan puts there, or what it has set in
+// place of that.
+bool is_settled(const Environment& job, const Planned& planned) {
+    const auto found = job.find(planned.name);
+    return found != job.end() && (planned.separators.empty() || position_in(found->second, planned));
 }
 
 // What entering a pure environment did beside the profile's own entries.
@@ -145,26 +177,68 @@ void leave_pure(Environment& job, const std::string& slurm_commands) {
     job["PATH"] = kept.value_or(default_path);
 }
 
-bool is_library_variable(std::string_view name) {
-    return std::ranges::find(host_library_variables, name) != host_library_variables.end();
-}
-
 bool survives_pure(std::string_view name) {
     const auto begins_name = [&](std::string_view prefix) { return name.starts_with(prefix); };
     return std::ranges::find(precious_variables, name) != precious_variables.end() ||
            std::ranges::find(device_variables, name) != device_variables.end() ||
+           std::ranges::find(job_variables, name) != job_variables.end() ||
            std::ranges::any_of(batch_prefixes, begins_name);
 }
 
-// `purify`: else only what makes binaries load other people's libraries is removed.
-void remove_from(Environment& job, bool purify, const std::vector<Planned>& plan,
-                 const std::optional<Pattern>& preserve) {
+void purify(Environment& job, const std::optional<Pattern>& preserve) {
     std::erase_if(job, [&](const auto& entry) {
-        const std::string& name = entry.first;
-        const bool goes = is_library_variable(name) ? std::ranges::find(plan, name, &Planned::name) == plan.end()
-                                                    : purify && !survives_pure(name);
-        return goes && !(preserve && preserve->matches(name));
+        return !survives_pure(entry.first) && !(preserve && preserve->matches(entry.first));
     });
+}
+
+// What the row says of a value: what is left of it, and which parts of it lead where.
+struct Judged {
+    std::optional<std::string> rest;
+    std::vector<std::string> foreign;
+    std::vector<std::string> own;
+};
+
+Judged judge(const std::string& value, const ForeignVariables& row, const Surroundings& around) {
+    if (row.how == Leads::list) {
+        Judged judged;
+        judged.rest = without(value, Separators(std::string_view(&row.separator, 1)), [&](std::string_view element) {
+            const bool goes = !is_own(element, around);
+            if (goes) judged.foreign.emplace_back(element);
+            if (!goes && element.starts_with('/')) judged.own.emplace_back(element);
+            return goes;
+        });
+        return judged;
+    }
+    if (row.how == Leads::location && !names_folder_outside_store(value)) return {value, {}, {}};
+    return {std::nullopt, {value}, {}};
+}
+
+// Takes out what leads programs of the environment elsewhere, and says so in `entering`.
+void drop_foreign(Environment& job, const std::vector<Planned>& plan, const Manner& manner, const Surroundings& around,
+                  Entering& entering) {
+    const auto is_replaced = [&](std::string_view name) {
+        const auto planned = std::ranges::find(plan, name, &Planned::name);
+        return planned != plan.end() && (manner.pure || planned->rest_separator.empty());
+    };
+    for (auto at = job.begin(); at != job.end();) {
+        const auto one = at++;
+        const auto& [name, value] = *one;
+        const ForeignVariables* row = foreign_variable(name);
+        if (row == nullptr || is_replaced(name) || (manner.preserve && manner.preserve->matches(name))) continue;
+        if (around.submitted) {
+            const auto was = around.submitted->find(name);
+            if (was == around.submitted->end() || was->second != value) continue;
+        }
+        Judged judged = judge(value, *row, around);
+        if (!judged.own.empty()) entering.staying.push_back({name, std::move(judged.own), row->separator});
+        if (judged.foreign.empty()) continue;
+        entering.dropped.push_back({name, std::move(judged.foreign), row->separator});
+        if (judged.rest) {
+            one->second = *std::move(judged.rest);
+        } else {
+            job.erase(one);
+        }
+    }
 }
 
 void put(Environment& job, const Planned& planned, const Manner& manner) {
@@ -239,6 +313,11 @@ std::string value_of(const Environment& environment, std::string_view name) {
     return found == environment.end() ? std::string() : found->second;
 }
 
+void Surroundings::add_own(std::string folder) {
+    while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
+    if (folder.starts_with('/')) own_folders.push_back(std::move(folder));
+}
+
 Result<Manner> Manner::make(bool pure, std::string slurm_commands, const std::string& preserve) {
     Manner manner{pure, std::move(slurm_commands), std::nullopt};
     if (!preserve.empty()) manner.preserve = SENV_TRY(Pattern::compile(preserve));
@@ -251,33 +330,37 @@ Result<void> check_record_of(const wire::Plan& plan) {
     return {};
 }
 
-Result<std::vector<Change>> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner) {
+Result<Entering> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner,
+                                  const Surroundings& around) {
     SENV_TRY(check_size(job).in("cannot enter the environment"));
     const auto earlier = SENV_TRY(record_in(job));
-    const bool is_again = earlier && earlier->profile == plan.profile && earlier->pure.has_value() == manner.pure;
     const auto planned = by_variable(plan, manner.pure);
-    std::set<std::string_view> settled;  // what the job has as the plan has it
-    if (is_again) {
-        for (const auto& one : planned) {
-            const auto found = job.find(one.name);
-            if (found != job.end() && has(found->second, one)) settled.insert(one.name);
-        }
+    const bool is_inside = earlier && earlier->profile == plan.profile && earlier->pure.has_value() == manner.pure &&
+                           is_in_front(job, planned, around);
+    std::set<std::string_view> settled;
+    for (const auto& one : planned) {
+        if (is_inside && is_settled(job, one)) settled.insert(one.name);
     }
+    Entering entering;
     Environment entered = job;
     if (earlier) {
         for (const auto& old : earlier->entered) {
             if (!settled.contains(old.name)) take_out(entered, old, earlier->profile);
         }
-        if (earlier->pure && !is_again) leave_pure(entered, *earlier->pure);
+        if (earlier->pure && !is_inside) leave_pure(entered, *earlier->pure);
     }
-    remove_from(entered, manner.pure && !is_again, planned, manner.preserve);
+    if (!is_inside) {
+        if (manner.pure) purify(entered, manner.preserve);
+        drop_foreign(entered, planned, manner, around, entering);
+    }
     if (manner.pure && !entered.contains("PATH")) entered["PATH"] = manner.slurm_commands;
     for (const auto& one : planned) {
         if (!settled.contains(one.name)) put(entered, one, manner);
     }
     for (const char* name : naming_variables) entered[name] = plan.profile;
     entered[entered_variable] = SENV_TRY(record_of(plan.profile, planned, manner).encode());
-    return difference(job, entered);
+    entering.changes = difference(job, entered);
+    return entering;
 }
 
 Result<std::vector<Change>> changes_to_leave(const Environment& job) {

@@ -57,6 +57,7 @@ public:
     virtual std::vector<std::string> command_line() const = 0;
     /// Its words up to script or command: the options and their values. Valid in init_post_opt.
     virtual std::vector<std::string> option_words() const = 0;
+    /// On a node that of the task.
     virtual std::string working_folder() const = 0;
     /// Whether a person types at stdin.
     virtual bool is_interactive() const = 0;

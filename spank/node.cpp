@@ -15,6 +15,7 @@
 #include "provisioner/command.h"
 #include "provisioner/environment.h"
 #include "provisioner/mount.h"
+#include "provisioner/ownership.h"
 #include "spank/submit.h"
 
 namespace senv {
@@ -169,7 +170,11 @@ Result<void> NodeStep::prepare_or_fail() {
         return Error(Kind::usage, "--env-passthrough=error forbids to inherit it");
     }
     if (!settings_) return settings_.error();
-    return ask();
+    for (const auto& [name, value] : job) {
+        if (foreign_variable(name) != nullptr) submitted_.emplace(name, value);
+    }
+    SENV_TRY(ask());
+    return apply_for_all();
 }
 
 std::optional<std::string> NodeStep::resolution_in(const Environment& job) {
@@ -257,18 +262,46 @@ Result<void> NodeStep::accept(wire::Plan plan) {
         return Error(Kind::corrupt, "senvd answered for another profile than " + resolution_->profile.absolute());
     }
     ready_ = Clock::now();
-    if (resolution_->keeping == Keeping()) return apply(plan);
     plan_ = std::move(plan);
     return {};
+}
+
+// In slurmstepd, for all tasks. Root neither runs the user's regular expression nor looks at folders that a user names,
+// which may hang: where either is needed, the tasks apply the plan.
+Result<void> NodeStep::apply_for_all() {
+    if (!plan_ || resolution_->keeping != Keeping()) return {};
+    bool asks = false;
+    Surroundings around = surroundings();
+    around.is_users = [&asks](const std::string&) {
+        asks = true;
+        return false;
+    };
+    auto entering = SENV_TRY(changes_to_enter(*plan_, host_.job_environment(), {}, around));
+    if (asks) return {};
+    plan_.reset();
+    return carry_out(std::move(entering));
+}
+
+Surroundings NodeStep::surroundings() const {
+    Surroundings around;
+    for (const char* name : {"HOME", "SLURM_SUBMIT_DIR"}) around.add_own(host_.job_variable(name).value_or(""));
+    around.submitted = submitted_;
+    return around;
 }
 
 Result<void> NodeStep::apply(const wire::Plan& plan) {
     const auto& [pure, preserve] = resolution_->keeping;
     const auto manner =
         SENV_TRY(Manner::make(pure, settings_->slurm_commands, preserve).in("cannot use --env-preserve"));
-    for (const auto& change : SENV_TRY(changes_to_enter(plan, host_.job_environment(), manner))) {
-        SENV_TRY(host_.change(change));
-    }
+    Surroundings around = surroundings();
+    around.add_own(host_.working_folder());
+    around.is_users = is_users_own;
+    return carry_out(SENV_TRY(changes_to_enter(plan, host_.job_environment(), manner, around)));
+}
+
+Result<void> NodeStep::carry_out(Entering entering) {
+    for (const auto& change : entering.changes) SENV_TRY(host_.change(change));
+    entering_ = std::move(entering);
     return {};
 }
 
@@ -331,6 +364,7 @@ void NodeStep::start() {
             error_ = std::move(executed).error();
     }
     if (error_) fail(*error_);
+    tell_foreign();
     tell_times();
     check_command();
 }
@@ -339,6 +373,19 @@ void NodeStep::tell_unknown() {
     if (!unknown_ || !siblings_ || !siblings_->first_to_speak()) return;
     host_.note("senv: cannot tell what the job is in on " + host_.node_name() +
                ", so this step is in no environment: " + unknown_->what());
+}
+
+void NodeStep::tell_foreign() {
+    if (is_quiet_ || step_.node_index != 0 || (entering_.dropped.empty() && entering_.staying.empty())) return;
+    if (!siblings_->first_to_notice()) return;
+    if (!entering_.dropped.empty()) {
+        host_.note("senv: dropped " + shown(entering_.dropped) +
+                   ", which led out of the environment; keep it with --env-preserve='" +
+                   pattern_that_keeps(entering_.dropped) + "'");
+    }
+    if (is_verbose_ && !entering_.staying.empty()) {
+        host_.note("senv: kept " + shown(entering_.staying) + ", which comes before the environment's own");
+    }
 }
 
 void NodeStep::tell_times() {

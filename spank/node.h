@@ -51,7 +51,10 @@ private:
     wire::Provision request() const;
     Result<void> take_answer(wire::Connection connection, Deadline deadline);
     Result<void> accept(wire::Plan plan);
+    Result<void> apply_for_all();
     Result<void> apply(const wire::Plan& plan);
+    Result<void> carry_out(Entering entering);
+    Surroundings surroundings() const;
     Result<void> leave(const Environment& job);
     Result<void> make_room_for_pmix();
     Result<void> wait();
@@ -60,6 +63,7 @@ private:
     Result<void> may_wait() const;
     void tell(const wire::Progress& progress);
     void tell_unknown();
+    void tell_foreign();
     void tell_times();
     void log_start(const Result<void>& asked);
     void check_command();
@@ -79,7 +83,9 @@ private:
     bool is_verbose_ = false;         // the same
     bool has_task_prolog_ = false;    // of srun
     bool tasks_wait_ = false;         // senvd did not listen, or is fetching
-    std::optional<wire::Plan> plan_;  // what tasks still have to apply
+    std::optional<wire::Plan> plan_;  // what is still to be applied
+    Entering entering_;               // what applying it did
+    Environment submitted_;           // variables that may lead out of the environment, as they were submitted
     uid_t senvd_uid_ = 0;
     pid_t slurmstepd_ = 0;
     Fd lease_;

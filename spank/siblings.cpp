@@ -35,6 +35,7 @@ Result<wire::Plan> decode(std::string_view frame) {
 struct Siblings::Shared {
     std::atomic<std::uint32_t> arrived;   // tasks that came to enter()
     std::atomic<std::uint32_t> spoken;    // tasks that came to first_to_speak()
+    std::atomic<std::uint32_t> noticed;   // tasks that came to first_to_notice()
     std::atomic<std::uint32_t> answered;  // 1: `answer` is complete; a futex
     std::atomic<std::uint32_t> agreed;    // 1: `agreed_on` is said; a futex
     std::atomic<std::uint32_t> agreed_on;
@@ -198,6 +199,10 @@ bool Siblings::agree(const std::function<bool()>& ask) {
 
 bool Siblings::first_to_speak() {
     return shared_->spoken.exchange(1) == 0;
+}
+
+bool Siblings::first_to_notice() {
+    return shared_->noticed.exchange(1) == 0;
 }
 
 }  // namespace senv

@@ -46,6 +46,8 @@ public:
 
     /// True for the first task that asks.
     bool first_to_speak();
+    /// The same for what is said beside that: a notice must not silence the error that follows.
+    bool first_to_notice();
 
 private:
     struct Shared;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 
 #include "cache/base/text.h"
@@ -14,6 +15,7 @@
 #include "provisioner/command.h"
 #include "provisioner/environment.h"
 #include "provisioner/mount.h"
+#include "provisioner/ownership.h"
 #include "provisioner/profile.h"
 
 namespace senv {
@@ -66,7 +68,18 @@ Result<wire::Plan> make_visible(const Options& options, const StorePath& profile
 Result<void> enter(const Options& options, const wire::Plan& plan) {
     const std::string commands = exists(default_slurm_commands) ? default_slurm_commands : "";
     const auto manner = SENV_TRY(Manner::make(options.pure, commands, options.preserve).in("cannot use --preserve"));
-    for (const auto& [name, value] : SENV_TRY(changes_to_enter(plan, environment_from(environ), manner))) {
+    Environment environment = environment_from(environ);
+    Surroundings around;
+    around.add_own(value_of(environment, "HOME"));
+    std::error_code ignored;
+    around.add_own(std::filesystem::current_path(ignored));
+    around.is_users = is_users_own;
+    const Entering entering = SENV_TRY(changes_to_enter(plan, environment, manner, around));
+    if (!options.quiet && !entering.dropped.empty()) {
+        say("dropped " + shown(entering.dropped) + ", which led out of the environment; keep it with --preserve='" +
+            pattern_that_keeps(entering.dropped) + "'");
+    }
+    for (const auto& [name, value] : entering.changes) {
         if (value) {
             ::setenv(name.c_str(), value->c_str(), 1);
         } else {

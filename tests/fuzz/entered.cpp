@@ -63,10 +63,11 @@ void leave_and_enter(const Environment& job) {
         const auto entering = senv::changes_to_enter(plan, job, manner);
         REQUIRE(static_cast<bool>(leaving) == static_cast<bool>(entering));
         if (!entering) continue;
-        const Environment entered = carried_out(job, *entering);
+        const Environment entered = carried_out(job, entering->changes);
         const auto again = senv::changes_to_enter(plan, entered, manner);
-        REQUIRE(again && again->empty());
-        REQUIRE(entered.at("CERTS") == plan.variables[2].value);
+        REQUIRE(again && again->changes.empty());
+        const std::string& certs = entered.find("CERTS")->second;
+        REQUIRE(certs == plan.variables[2].value || job.contains(senv::entered_variable));  // or set since
         for (const char* name : {"PATH", "MANPATH"}) {
             const auto parts = senv::split(entered.find(name)->second, ':');
             REQUIRE(std::ranges::any_of(parts, [&](std::string_view part) { return part.starts_with(profile); }));

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <ctime>
+#include <set>
 
 #include "cache/base/text.h"
 #include "tests/support/golden.h"
@@ -13,6 +15,7 @@ namespace {
 
 using test::FailsWith;
 using test::IsOk;
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 const std::string profile = "/gnu/store/88888888888888888888888888888888-profile";
@@ -37,8 +40,19 @@ Environment carried_out(Environment job, const std::vector<Change>& changes) {
     return job;
 }
 
+Surroundings at_home() {
+    Surroundings around;
+    around.add_own("/home/u/");
+    around.is_users = [](const std::string& folder) { return folder == "/project/u"; };
+    return around;
+}
+
+Entering entering(const wire::Plan& plan, const Environment& job, const Manner& manner = {}) {
+    return changes_to_enter(plan, job, manner, at_home()).value();
+}
+
 Environment entered(const wire::Plan& plan, const Environment& job, const Manner& manner = {}) {
-    return carried_out(job, changes_to_enter(plan, job, manner).value());
+    return carried_out(job, entering(plan, job, manner).changes);
 }
 const Manner pure = {true, "/opt/slurm-commands", std::nullopt};
 
@@ -88,7 +102,7 @@ TEST(ChangesToEnter, AreThoseOfGuixLoadProfile) {
     Environment expected = read_environment(text.substr(text.find('\n') + 1), '\n');
     expected["GUIX_ENVIRONMENT"] = profile;
     expected["SENV_ENVIRONMENT"] = profile;
-    expected.erase("LD_LIBRARY_PATH");  // the one thing that we do beyond Guix
+    for (const char* name : {"LD_LIBRARY_PATH", "PYTHONPATH"}) expected.erase(name);  // what we do beyond Guix
     Environment result = entered(plan, job);
     ASSERT_EQ(result.erase(entered_variable), 1U);
     EXPECT_EQ(result, expected);
@@ -145,13 +159,13 @@ TEST(ChangesToEnter, KeepALibraryVariableThatTheProfileSets) {
 TEST(ChangesToEnter, AreNoneTheSecondTime) {
     const Environment job = {{"PATH", "/usr/bin"}, {"C_INCLUDE_PATH", ""}, {"HOME", "/home/u"}};
     const Environment once = entered(plan_for(profile), job);
-    EXPECT_THAT(changes_to_enter(plan_for(profile), once).value(), IsEmpty());
+    EXPECT_THAT(entering(plan_for(profile), once).changes, IsEmpty());
 }
 
 TEST(ChangesToEnter, LeaveWhatTheJobPutInFrontWhereItIs) {
     Environment job = entered(plan_for(profile), {{"PATH", "/usr/bin"}});
     job["PATH"] = "/home/u/bin:" + job["PATH"];
-    EXPECT_THAT(changes_to_enter(plan_for(profile), job).value(), IsEmpty());
+    EXPECT_THAT(entering(plan_for(profile), job).changes, IsEmpty());
 }
 
 TEST(ChangesToEnter, PutBackWhatTheJobTookOut) {
@@ -182,6 +196,164 @@ TEST(ChangesToEnter, TakeOutWhatOnlyTheEarlierProfileSet) {
     EXPECT_FALSE(entered(plan_for(profile), entered(earlier, {})).contains("PYTHONPATH"));
 }
 
+// --- again, with what was set since
+
+TEST(ChangesToEnter, TakeNothingAwayThatWasSetInside) {
+    const Environment once = entered(plan_for(profile), {{"PATH", "/usr/bin"}});
+    for (const std::string own : {"", "/home/u/bin:", "/project/u:", "bin:", "/gnu/store/x/bin:"}) {
+        Environment job = once;
+        job["PATH"] = own + job["PATH"];
+        job["LD_PRELOAD"] = "/opt/tool.so";
+        job["LD_LIBRARY_PATH"] = "/opt/lib";
+        job["PYTHONPATH"] = "/opt/site/lib";
+        job["PMIX_INSTALL_PREFIX"] = "/opt/pmix";
+        job["SSL_CERT_DIR"] = "/opt/certs";
+        EXPECT_THAT(entering(plan_for(profile), job).changes, IsEmpty()) << own;
+    }
+}
+
+TEST(ChangesToEnterPure, TakeNothingAwayThatWasSetInside) {
+    Environment job = entered(plan_for(profile), {{"PATH", "/usr/bin"}}, pure);
+    job["LD_PRELOAD"] = "/opt/tool.so";
+    job["MINE"] = "1";
+    EXPECT_THAT(entering(plan_for(profile), job, pure).changes, IsEmpty());
+}
+
+TEST(ChangesToEnter, AreThoseOfTheFirstTimeWhereTheEnvironmentIsNotInFront) {
+    const Environment once = entered(plan_for(profile), {{"PATH", "/usr/bin"}});
+    const std::string front = profile + "/bin:" + profile + "/sbin";
+    const std::string sneaking = "/home/u/../../opt/bin";
+    for (const std::string& path :
+         {std::string("/usr/bin:/bin"), "/usr/bin:" + front, "/opt/modules/bin:" + front,
+          "/home/u/bin:/usr/bin:" + front, sneaking + ":" + front, profile + "/bin:/usr/bin"}) {
+        Environment job = once;
+        job["PATH"] = path;
+        job["LD_PRELOAD"] = "/opt/tool.so";
+        job["SSL_CERT_DIR"] = "/opt/certs";
+        const Entering again = entering(plan_for(profile), job);
+        const Environment result = carried_out(job, again.changes);
+        EXPECT_TRUE(result.at("PATH").starts_with(front + ":")) << path;
+        EXPECT_FALSE(result.contains("LD_PRELOAD")) << path;
+        EXPECT_EQ(result.at("SSL_CERT_DIR"), profile + "/etc/ssl/certs");
+        EXPECT_THAT(again.dropped, ElementsAre(Named{"LD_PRELOAD", {"/opt/tool.so"}, ':'}));
+    }
+}
+
+// --- what leads elsewhere
+
+TEST(ChangesToEnter, DropWhatLeadsElsewhereByTheTable) {
+    // One name at least of each row, with a value that goes and one that stays ("": none does).
+    const std::vector<std::array<std::string, 3>> rows = {
+        {"LD_LIBRARY_PATH", "/opt/lib", ""},
+        {"LD_PRELOAD", "libmpi.so", ""},
+        {"LD_AUDIT", "/a", ""},
+        {"GCONV_PATH", "/usr/lib/gconv", "/gnu/store/g/gconv"},
+        {"LOCPATH", "/usr/lib/locale", "/gnu/store/g/locale"},
+        {"OPAL_PREFIX", "/opt/mpi", "/gnu/store/o"},
+        {"OPAL_PKGLIBDIR", "/opt/mpi", "/gnu/store/o"},
+        {"OMPI_MCA_mca_base_component_path", "/gnu/store/o:/opt/mca", "/gnu/store/o"},
+        {"PRTE_PREFIX", "/opt/prte", "/gnu/store/o"},
+        {"PRTE_MCA_mca_base_component_path", "/opt/mca", "/gnu/store/o"},
+        {"PMIX_PREFIX", "/opt/pmix", "/gnu/store/o"},
+        {"PMIX_INSTALL_PREFIX", "/opt/pmix", "/gnu/store/o"},
+        {"PMIX_MCA_mca_base_component_path", "/opt/mca", "/gnu/store/o"},
+        {"I_MPI_ROOT", "/opt/intel", "/gnu/store/i"},
+        {"FI_PROVIDER_PATH", "/opt/fi", "/gnu/store/f"},
+        {"UCX_MODULE_DIR", "/opt/ucx", "/gnu/store/u"},
+        {"UCC_COMPONENT_PATH", "/opt/ucc", "/gnu/store/u"},
+        {"NCCL_NET_PLUGIN", "/opt/libnccl-net.so", "none"},
+        {"HWLOC_PLUGINS_PATH", "/opt/hwloc", "/gnu/store/h"},
+        {"OPENSSL_MODULES", "/usr/lib/ossl-modules", "/gnu/store/o"},
+        {"OPENSSL_ENGINES", "/usr/lib/engines-3", "/gnu/store/o"},
+        {"HDF5_PLUGIN_PATH", "/opt/hdf5", "/gnu/store/h"},
+        {"GDAL_DRIVER_PATH", "/opt/gdal", "disable"},
+        {"QT_PLUGIN_PATH", "/usr/lib/qt5", "/gnu/store/q"},
+        {"GIO_MODULE_DIR", "/usr/lib/gio", "/gnu/store/g"},
+        {"PYTHONHOME", "/opt/python", "/gnu/store/p"},
+        {"PYTHONPATH", "/opt/site/lib", "/home/u/lib"},
+        {"R_HOME", "/usr/lib/R", "/gnu/store/r"},
+        {"R_LIBS", "/opt/R", "/project/u"},
+        {"R_LIBS_SITE", "/opt/R", "/home/u/R"},
+        {"PERL5LIB", "/opt/perl", "lib"},
+        {"PERLLIB", "/opt/perl", "/home/u/perl"},
+        {"RUBYLIB", "/opt/ruby", "/home/u/ruby"},
+        {"GEM_PATH", "/opt/gems", "/home/u/gems"},
+        {"LUA_PATH", "/opt/lua/?.lua", "/project/u/?.lua;;"},
+        {"LUA_CPATH_5_4", "/opt/lua/?.so", "./?.so"},
+        {"JULIA_BINDIR", "/opt/julia/bin", "/gnu/store/j"},
+        {"JULIA_DEPOT_PATH", "/opt/depot", "/home/u/.julia"},
+        {"JULIA_LOAD_PATH", "/opt/julia", "@:@stdlib"},
+        {"GUILE_LOAD_PATH", "/usr/share/guile", "/home/u/guile"},
+        {"GUILE_LOAD_COMPILED_PATH", "/usr/lib/guile", "/home/u/guile"},
+        {"GUILE_EXTENSIONS_PATH", "/usr/lib/guile", "/home/u/guile"},
+        {"OCTAVE_HOME", "/usr", "/gnu/store/o"},
+        {"OCTAVE_PATH", "/opt/octave", "/home/u/octave"},
+        {"TCL_LIBRARY", "/usr/lib/tcl8.6", "/gnu/store/t"},
+        {"TCLLIBPATH", "/opt/tcl", "/home/u/tcl /project/u"},
+        {"NODE_PATH", "/usr/lib/node_modules", "/home/u/node_modules"},
+    };
+    std::set<const ForeignVariables*> seen;
+    for (const auto& [name, goes, stays] : rows) {
+        ASSERT_NE(foreign_variable(name), nullptr) << name;
+        seen.insert(foreign_variable(name));
+        const Entering once = entering(plan_for(profile), {{name, goes}});
+        EXPECT_FALSE(carried_out({{name, goes}}, once.changes).contains(name)) << name;
+        EXPECT_THAT(once.dropped, ElementsAre(Named{name, {goes}, foreign_variable(name)->separator})) << name;
+        if (stays.empty()) continue;
+        EXPECT_EQ(entered(plan_for(profile), {{name, stays}}).at(name), stays) << name;
+    }
+    EXPECT_EQ(seen.size(), foreign_variables().size()) << "a row without a test";
+}
+
+TEST(ChangesToEnter, LeaveSettingsThatNameNoFolderAndFoldersForOutput) {
+    const Environment job = {{"OMPI_MCA_btl", "tcp,self"},
+                             {"UCX_TLS", "tcp"},
+                             {"FI_PROVIDER", "tcp"},
+                             {"PMIX_SERVER_TMPDIR", "/tmp/pmix"},
+                             {"OMPI_MCA_orte_tmpdir_base", "/tmp"},
+                             {"UCX_LOG_FILE", "/scratch/log"},
+                             {"NCCL_DEBUG_FILE", "/scratch/log"},
+                             {"PYTHONPYCACHEPREFIX", "/scratch"},
+                             {"TMPDIR", "/scratch"},
+                             {"PMIX_MCA_gds", "hash"}};
+    const Environment result = entered(plan_for(profile), job);
+    for (const auto& [name, value] : job) EXPECT_EQ(value_of(result, name), value) << name;
+}
+
+TEST(ChangesToEnter, JudgeASearchListElementByElement) {
+    const Environment job = {{"PYTHONPATH", "/opt/a:/home/u/lib:/project/u::/home/u/../v:/opt/b"}};
+    const Entering once = entering(plan_for(profile), job);
+    EXPECT_EQ(carried_out(job, once.changes).at("PYTHONPATH"), "/home/u/lib:/project/u:");
+    EXPECT_THAT(once.dropped, ElementsAre(Named{"PYTHONPATH", {"/opt/a", "/home/u/../v", "/opt/b"}, ':'}));
+    EXPECT_THAT(once.staying, ElementsAre(Named{"PYTHONPATH", {"/home/u/lib", "/project/u"}, ':'}));
+    EXPECT_EQ(shown(once.dropped), "PYTHONPATH=/opt/a:/home/u/../v:/opt/b");
+    EXPECT_EQ(pattern_that_keeps(once.dropped), "^PYTHONPATH$");
+}
+
+TEST(ChangesToEnter, LeaveWhatSlurmSetForTheStep) {
+    Surroundings around;
+    around.submitted = Environment{{"OPAL_PREFIX", "/opt/mpi"}, {"PMIX_PREFIX", "/old"}};
+    const Environment job = {{"OPAL_PREFIX", "/opt/mpi"}, {"PMIX_PREFIX", "/new"}, {"UCX_MODULE_DIR", "/opt/ucx"}};
+    const Environment result = carried_out(job, changes_to_enter(plan_for(profile), job, {}, around).value().changes);
+    EXPECT_FALSE(result.contains("OPAL_PREFIX"));
+    EXPECT_EQ(result.at("PMIX_PREFIX"), "/new");
+    EXPECT_TRUE(result.contains("UCX_MODULE_DIR"));
+}
+
+TEST(ChangesToEnter, DropWhatIsBehindAListOfThePlan) {
+    wire::Plan plan = plan_for(profile);
+    plan.variables.push_back({"PERL5LIB", profile + "/lib/perl", ":"});
+    EXPECT_EQ(entered(plan, {{"PERL5LIB", "/opt/perl:/home/u/perl"}}).at("PERL5LIB"),
+              profile + "/lib/perl:/home/u/perl");
+    EXPECT_EQ(entered(plan, {{"PERL5LIB", "/opt/perl"}}).at("PERL5LIB"), profile + "/lib/perl");
+}
+
+TEST(Shown, IsCut) {
+    const Named one{"A", std::vector<std::string>(9999, "/opt/lib"), ':'};
+    EXPECT_LT(shown(std::vector<Named>(1000, one)).size(), 1000U);
+    EXPECT_EQ(pattern_that_keeps({{"A", {}, ':'}, {"B", {}, ':'}}), "^(A|B)$");
+}
+
 // --- pure
 
 TEST(ChangesToEnterPure, KeepWhatGuixSlurmMpiAndDevicesNeed) {
@@ -205,12 +377,22 @@ TEST(ChangesToEnterPure, KeepWhatGuixSlurmMpiAndDevicesNeed) {
                                {"ZE_AFFINITY_MASK", "0"},
                                {"OMP_NUM_THREADS", "2"},
                                {"GOMP_CPU_AFFINITY", "0"},
-                               {"KMP_AFFINITY", "x"}};
+                               {"KMP_AFFINITY", "x"},
+                               {"TMPDIR", "/scratch/7"},
+                               {"KRB5CCNAME", "FILE:/tmp/krb5cc_7"},
+                               {"SSH_AUTH_SOCK", "/tmp/agent"},
+                               {"NCCL_SOCKET_IFNAME", "ib0"},
+                               {"NCCL_NET_PLUGIN", "none"},
+                               {"MPIR_CVAR_CH4_OFI_TAG_BITS", "1"},
+                               {"MPICH_ASYNC_PROGRESS", "1"},
+                               {"I_MPI_FABRICS", "ofi"},
+                               {"PSM3_DEVICES", "self"},
+                               {"UCC_CLS", "basic"}};
     Environment job = stays;
-    for (const char* name : {"LANG", "SHELL", "TMPDIR", "HOMER", "XHOME", "CUDA_HOME", "HIP_PATH", "PMIX_PREFIX",
+    for (const char* name : {"LANG", "SHELL", "TMPDIR2", "HOMER", "XHOME", "CUDA_HOME", "HIP_PATH", "PMIX_PREFIX",
                              "UCX_MODULE_DIR", "FI_PROVIDER_PATH", "OMPI_MCA_mca_base_component_path", "OMPI_CC",
-                             "LD_LIBRARY_PATH", "BASH_FUNC_module%%", "MY_SLURM"}) {
-        job[name] = "x";
+                             "LD_LIBRARY_PATH", "BASH_FUNC_module%%", "MY_SLURM", "PYTHONPATH"}) {
+        job[name] = "/x";
     }
     job["PATH"] = "/usr/bin";
     job["C_INCLUDE_PATH"] = "/usr/include";
@@ -238,14 +420,14 @@ TEST(ChangesToEnterPure, OfAVariableThatOccursTwiceLeaveTheLast) {
 
 TEST(ChangesToEnterPure, AreNoneTheSecondTime) {
     const Environment once = entered(plan_for(profile), {{"PATH", "/usr/bin"}, {"X", "1"}}, pure);
-    EXPECT_THAT(changes_to_enter(plan_for(profile), once, pure).value(), IsEmpty());
+    EXPECT_THAT(entering(plan_for(profile), once, pure).changes, IsEmpty());
 }
 
 TEST(ChangesToEnterPure, LeaveWhatAPureJobHasSetSince) {
     Environment job = entered(plan_for(profile), {{"PATH", "/usr/bin"}}, pure);
     job["MY_INPUT"] = "data";
     job["PATH"] = "/home/u/bin:" + job["PATH"];
-    EXPECT_THAT(changes_to_enter(plan_for(profile), job, pure).value(), IsEmpty());
+    EXPECT_THAT(entering(plan_for(profile), job, pure).changes, IsEmpty());
 }
 
 TEST(ChangesToEnterPure, PurifyAJobThatIsInTheProfileAlready) {

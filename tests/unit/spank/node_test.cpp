@@ -22,6 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::ElementsAre;
+using testing::ElementsAreArray;
 using testing::HasSubstr;
 
 const std::string profile = "/gnu/store/88888888888888888888888888888888-profile";
@@ -213,6 +214,69 @@ TEST_F(Node, EntersPureInTheTasks) {
     EXPECT_EQ(host_.job["MY_INPUT"], "data");
     EXPECT_EQ(host_.job["SLURM_PROCID"], "0");
     EXPECT_FALSE(host_.job.contains("OTHER"));
+}
+
+TEST_F(Node, SaysOnceWhatLedOutOfTheEnvironment) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+    const Environment job = host_.job;
+    for (const char* loudness : {"", quiet_variable, verbose_variable}) {
+        host_.notes.clear();
+        host_.job = job;
+        host_.job["HOME"] = "/home/u";
+        host_.job["OPAL_PREFIX"] = "/opt/mpi";
+        host_.job["PYTHONPATH"] = "/home/u/lib:/no/such/folder";
+        if (*loudness != '\0') host_.job[loudness] = "yes";
+        EXPECT_TRUE(run());
+        EXPECT_FALSE(host_.job.contains("OPAL_PREFIX"));
+        EXPECT_EQ(host_.job.at("PYTHONPATH"), "/home/u/lib");
+        const std::string dropped =
+            "senv: dropped OPAL_PREFIX=/opt/mpi, PYTHONPATH=/no/such/folder, which led out of the "
+            "environment; keep it with --env-preserve='^(OPAL_PREFIX|PYTHONPATH)$'";
+        const std::string kept = "senv: kept PYTHONPATH=/home/u/lib, which comes before the environment's own";
+        const bool is_quiet = loudness == quiet_variable;
+        const bool is_verbose = loudness == verbose_variable;
+        EXPECT_THAT(host_.notes, is_quiet     ? ElementsAreArray(std::vector<std::string>())
+                                 : is_verbose ? ElementsAreArray(std::vector<std::string>{dropped, kept})
+                                              : ElementsAreArray(std::vector<std::string>{dropped}));
+    }
+}
+
+TEST_F(Node, LeavesItToTheFirstNodeToSayWhatLedOut) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+    host_.step_is.nodes = 2;
+    host_.step_is.node_index = 1;
+    host_.job["OPAL_PREFIX"] = "/opt/mpi";
+    EXPECT_TRUE(run());
+    EXPECT_FALSE(host_.job.contains("OPAL_PREFIX"));
+    EXPECT_THAT(host_.notes, testing::IsEmpty());
+}
+
+// A folder that the user names may hang, and root may not be allowed to see whose it is.
+TEST_F(Node, AsksWhoseAFolderIsInTheTasks) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+    host_.job["PYTHONPATH"] = "/no/such/folder";
+    const Environment before = host_.job;
+    EXPECT_TRUE(run([&] { EXPECT_EQ(host_.job.at("PATH"), before.at("PATH")); }));
+    EXPECT_EQ(host_.job.at("PATH"), profile + "/bin:/usr/bin");
+    EXPECT_FALSE(host_.job.contains("PYTHONPATH"));
+}
+
+TEST_F(Node, KeepsWhatSlurmSetForTheStep) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+    host_.job["PYTHONPATH"] = "/no/such/folder";
+    EXPECT_TRUE(run([&] { host_.job["PMIX_PREFIX"] = "/opt/slurm/pmix"; }));
+    EXPECT_EQ(host_.job.at("PMIX_PREFIX"), "/opt/slurm/pmix");
+}
+
+TEST_F(Node, AStepOfAScriptKeepsWhatTheScriptSet) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
+    EXPECT_TRUE(run());
+    host_.job[resolution_variable] = resolved;
+    host_.job["LD_PRELOAD"] = "/opt/tool.so";
+    const Environment inside = host_.job;
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job, inside);
+    EXPECT_THAT(host_.notes, testing::IsEmpty());
 }
 
 TEST_F(Node, DoesNotRunWithAPatternThatIsNone) {
