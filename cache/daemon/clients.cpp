@@ -21,7 +21,6 @@
 #include <variant>
 
 #include "cache/daemon/log.h"
-#include "cache/store/leases.h"
 #include "cache/wire/frame.h"
 #include "cache/wire/messages.h"
 
@@ -145,7 +144,7 @@ Result<Fd> listen_at(const std::string& path) {
 
 class Clients::Loop {
 public:
-    Loop(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+    Loop(Fd listener, const ServerConfig& config, Leases& leases, Board& board, Metrics& metrics,
          std::optional<AdminGroup> admins, milliseconds request_limit)
         : listener_(std::move(listener)),
           config_(config),
@@ -396,8 +395,7 @@ private:
         const bool is_weighed = wants_lease && config_.user_leased && client.requester.uid != 0;
         std::optional<Fd> lease;
         if (wants_lease && !is_weighed) {
-            auto taken =
-                take_lease(leases_, {*profile, client.requester.uid, message->job, message->step, message->details});
+            auto taken = leases_.take({*profile, client.requester.uid, message->job, message->step, message->details});
             if (!taken) return refuse(client, std::move(taken).error());
             lease = std::move(taken->fd);
         }
@@ -491,13 +489,12 @@ private:
     bool held(Client& client, std::string_view payload) {
         const auto message = wire::Held::decode(payload);
         if (!message) return false;
-        auto leases = sweep_leases(leases_);
-        if (!leases) return refuse(client, std::move(leases).error());
+        auto leases = leases_.live();
         const uid_t uid = uid_of(client, message->uid);
-        std::erase_if(*leases, [&](const Lease& lease) { return lease.uid != uid || lease.job != message->job; });
-        const auto last = std::ranges::max_element(*leases, {}, &Lease::step);
+        std::erase_if(leases, [&](const Lease& lease) { return lease.uid != uid || lease.job != message->job; });
+        const auto last = std::ranges::max_element(leases, {}, &Lease::step);
         std::string told;
-        if (last != leases->end()) told = last->profile.absolute() + (last->details.empty() ? "" : " " + last->details);
+        if (last != leases.end()) told = last->profile.absolute() + (last->details.empty() ? "" : " " + last->details);
         say_last(client, std::make_shared<const std::string>(wire::encode_text(told)));
         return true;
     }
@@ -736,7 +733,7 @@ private:
 
     Fd listener_;
     const ServerConfig& config_;
-    const Fd& leases_;
+    Leases& leases_;
     Board& board_;
     Metrics& metrics_;
     const std::optional<AdminGroup> admins_;
@@ -758,7 +755,7 @@ private:
     std::deque<Event> events_;
 };
 
-Clients::Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+Clients::Clients(Fd listener, const ServerConfig& config, Leases& leases, Board& board, Metrics& metrics,
                  std::optional<AdminGroup> admins, milliseconds request_limit)
     : loop_(std::make_unique<Loop>(std::move(listener), config, leases, board, metrics, std::move(admins),
                                    request_limit)) {}

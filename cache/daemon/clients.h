@@ -19,6 +19,7 @@
 #include "cache/daemon/board.h"
 #include "cache/daemon/config.h"
 #include "cache/daemon/metrics.h"
+#include "cache/store/leases.h"
 
 namespace senv {
 
@@ -46,9 +47,9 @@ struct AdminGroup {
 
 class Clients {
 public:
-    /// `leases`: the folder for lease files. It, the configuration, the board and the metrics must outlive this.
+    /// The leases, the configuration, the board and the metrics must outlive this.
     /// `request_limit`: within which a request must be complete; tests take less.
-    Clients(Fd listener, const ServerConfig& config, const Fd& leases, Board& board, Metrics& metrics,
+    Clients(Fd listener, const ServerConfig& config, Leases& leases, Board& board, Metrics& metrics,
             std::optional<AdminGroup> admins, std::chrono::milliseconds request_limit = std::chrono::seconds(5));
     ~Clients();
     Clients(const Clients&) = delete;

@@ -36,7 +36,7 @@ Result<std::vector<StoredProfile>> Collector::profiles(const Running& running, s
     };
     for (const auto& profile : running.profiles) hold(profile, Hold::fetching, "being fetched");
     for (const auto& profile : store_.pins()) hold(profile, Hold::pinned, "pinned");
-    for (const auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) {
+    for (const auto& lease : SENV_TRY(store_.leases().to_keep())) {
         hold(lease.profile, Hold::leased,
              "leased by job " + std::to_string(lease.job) + " step " + std::to_string(lease.step));
     }

@@ -18,6 +18,7 @@ namespace senv {
 struct ServerConfig {
     std::string state_dir = "/var/lib/senv";  // what is in it: cache/store/state_dir.h
     std::string socket = "/run/senv/senvd.sock";
+    std::string lease_dir;  // none: the folder "leases" beside the socket
     std::string acl = "/etc/senv/acl";
     std::vector<std::string> origins;        // as formats/origin.h has them, in order of preference
     unsigned downloads = 8;                  // at once
@@ -34,6 +35,10 @@ struct ServerConfig {
     unsigned nice = 10;                      // levels; of the threads that fetch, check, unpack, verify and remove
     std::vector<unsigned> cpus;              // that senvd runs on; none: as it was started
     std::string metrics_file;                // figures for Prometheus; none when empty
+
+    std::string lease_folder() const {
+        return lease_dir.empty() ? socket.substr(0, socket.rfind('/')) + "/leases" : lease_dir;
+    }
 };
 
 /// What a complete profile in `store_dir` does to an environment; an Error soon after `stop` was requested. Called by

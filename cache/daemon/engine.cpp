@@ -411,7 +411,7 @@ private:
         metrics_.fetches(fetches_.size());
         const auto disk = SENV_TRY(store_.disk());
         metrics_.stored({totals_.items, totals_.bytes, stored_, SENV_TRY(store_.catalog().profiles()).size(),
-                         SENV_TRY(sweep_leases(store_.state().leases)).size(), disk.all, disk.free});
+                         store_.leases().live().size(), disk.all, disk.free});
         return {};
     }
 
@@ -576,7 +576,7 @@ private:
         if (found == fetches_.end()) return std::nullopt;
         Fetch fetch = std::move(found->second);
         fetches_.erase(found);
-        for (const auto& request : take_unweighed(profile)) drop_lease(store_.state().leases, request.lease);
+        for (const auto& request : take_unweighed(profile)) store_.leases().drop(request.lease);
         look_at_marks_ = true;
         for (const auto& path : fetch.open) {
             const auto item = items_.find(path);
@@ -673,7 +673,7 @@ private:
             if (held.insert(profile).second) SENV_TRY(check_limit(who.uid, profile, held));
         }
         const auto& [client, details] = *message.lease_for;
-        auto lease = SENV_TRY(take_lease(store_.state().leases, {profile, who.uid, who.job, who.step, details}));
+        auto lease = SENV_TRY(store_.leases().take({profile, who.uid, who.job, who.step, details}));
         if (!known) unweighed_.emplace(profile, Unweighed{client, who.uid, lease.id});
         events_.lease(client, std::move(lease.fd));
         return known;
@@ -692,7 +692,7 @@ private:
             if (found->second) {
                 fetch.is_sure = true;
             } else {
-                drop_lease(store_.state().leases, request.lease);
+                store_.leases().drop(request.lease);
                 events_.refused(request.client, found->second.error());
             }
         }
@@ -710,7 +710,7 @@ private:
     /// The environments that jobs of this user hold, but for those that are weighed later.
     Result<std::set<StorePath>> held_by(std::uint32_t uid) const {
         std::set<StorePath> held;
-        for (auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) {
+        for (auto& lease : store_.leases().live()) {
             if (lease.uid == uid && !is_unsized(lease.profile)) held.insert(std::move(lease.profile));
         }
         return held;
@@ -1220,10 +1220,13 @@ private:
         const Room over = above(config_.high_water, usage);
         if (!ran_full_ && over == Room{}) return {};
         ran_full_ = false;
-        auto round = SENV_TRY(
-            collector_.collect({above(config_.low_water, usage), over}, running(), Collector::How::as_far_as_possible));
-        if (round.grave) {
-            bury(std::move(round), "the disk is above its high water mark", nullptr);
+        auto round =
+            collector_.collect({above(config_.low_water, usage), over}, running(), Collector::How::as_far_as_possible);
+        if (!round) {
+            log_error(Level::warning, "not-evicted", round.error());
+            next_marks_ = now + vain_period;
+        } else if (round->grave) {
+            bury(*std::move(round), "the disk is above its high water mark", nullptr);
         } else {
             next_marks_ = now + vain_period;
         }
@@ -1414,7 +1417,7 @@ private:
     Result<void> evict_damaged(const std::vector<Verified::Flaw>& flaws) {
         if (flaws.empty()) return {};
         std::vector<StorePath> roots(store_.pins().begin(), store_.pins().end());
-        for (auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) roots.push_back(std::move(lease.profile));
+        for (auto& lease : SENV_TRY(store_.leases().to_keep())) roots.push_back(std::move(lease.profile));
         const auto row = [&](const StorePath& path) { return store_.catalog().row(path); };
         const auto needed = SENV_TRY(closure_of(roots, row)).valid;
         const auto fetching = running().items;
@@ -1454,7 +1457,7 @@ private:
             status.items = totals_.items;
             status.bytes = totals_.bytes;
             status.profiles = SENV_TRY(store_.catalog().profiles()).size();
-            status.leases = SENV_TRY(sweep_leases(store_.state().leases));
+            status.leases = store_.leases().live();
             tell_progress();
             for (const auto& [profile, fetch] : fetches_) status.fetches.push_back(status_of(fetch));
             const auto disk = SENV_TRY(store_.disk());
@@ -1532,7 +1535,7 @@ private:
             };
             for (const auto& use : SENV_TRY(store_.catalog().profiles())) add(use.profile).last_use = use.last_use;
             for (const auto& profile : store_.pins()) add(profile).pinned = true;
-            for (const auto& lease : SENV_TRY(sweep_leases(store_.state().leases))) ++add(lease.profile).leases;
+            for (const auto& lease : store_.leases().live()) ++add(lease.profile).leases;
 
             List list;
             for (auto one = message.after ? all.upper_bound(*message.after) : all.begin(); one != all.end(); ++one) {

@@ -26,6 +26,7 @@
 //     info    reachable        origin                            it answers again
 //   the store
 //     info    evicted          profiles items bytes disk_bytes why
+//     warning not-evicted      + error                           although the disk is above its high water mark
 //     info    pinned           profile
 //     info    unpinned         profile
 //     warning damaged          item + error                      it is not as signed: it counts as missing
@@ -51,6 +52,7 @@
 //     warning catalog-rebuilt  items_hashed
 //     warning checked-after-reboot  items_hashed
 //     warning pins-lost        lines
+//     warning lease-unread     file                              somebody holds it: nothing is evicted until it is free
 //     warning removed-at-start name
 //     warning metrics-file     + error                           said once until it can be written again
 //     error   client           + error                           a connection was dropped

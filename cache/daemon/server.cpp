@@ -151,10 +151,12 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
         const auto keys = SENV_TRY(acl.current());
         return verify_signature(narinfo, *keys);
     };
-    Store store = SENV_TRY(Store::open(SENV_TRY(StateDir::open(config.state_dir)), std::move(boot_id), vouch, repairs));
+    Store store = SENV_TRY(Store::open(SENV_TRY(StateDir::open(config.state_dir, config.lease_folder())),
+                                       std::move(boot_id), vouch, repairs));
     log_repairs(repairs);
     const Totals totals = SENV_TRY(store.catalog().totals());
-    const Fd leases = SENV_TRY(open_file(config.state_dir + "/leases", O_RDONLY | O_DIRECTORY));
+    Leases& leases = store.leases();
+    for (const auto& name : leases.unread()) log(Level::warning, "lease-unread", {{"file", name}});
     Fd listener = SENV_TRY(listen_at(config.socket));
 
     const RemoteSources sources = SENV_TRY(nicer(config.nice, [&] { return start_fetcher(config); }));

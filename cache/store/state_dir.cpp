@@ -11,10 +11,7 @@ namespace senv {
 
 namespace {
 
-Result<Fd> folder(const Fd& root, const std::string& name, mode_t mode) {
-    if (::mkdirat(root.get(), name.c_str(), mode) != 0 && errno != EEXIST) {
-        return Error::sys(errno, "cannot make '" + name + "'");
-    }
+Result<Fd> our_folder(const Fd& root, const std::string& name, mode_t mode) {
     Fd fd = SENV_TRY(open_at(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     struct stat found = {};
     if (::fstat(fd.get(), &found) != 0) return Error::sys(errno, "cannot look at '" + name + "'");
@@ -26,6 +23,20 @@ Result<Fd> folder(const Fd& root, const std::string& name, mode_t mode) {
         return Error::sys(errno, "cannot set the mode of '" + name + "'");
     }
     return fd;
+}
+
+Result<Fd> folder(const Fd& root, const std::string& name, mode_t mode) {
+    if (::mkdirat(root.get(), name.c_str(), mode) != 0 && errno != EEXIST) {
+        return Error::sys(errno, "cannot make '" + name + "'");
+    }
+    return our_folder(root, name, mode);
+}
+
+/// Where an older senvd made its leases; none where there was none.
+Result<Fd> older_leases(const Fd& root) {
+    auto folder = our_folder(root, "leases", 0700);
+    if (!folder && folder.error().kind() == Kind::missing) return Fd();
+    return folder;
 }
 
 }  // namespace
@@ -64,7 +75,7 @@ Result<std::string> StateDir::check(const std::string& path) {
     return real;
 }
 
-Result<StateDir> StateDir::open(const std::string& path) {
+Result<StateDir> StateDir::open(const std::string& path, const std::string& lease_dir) {
     const std::string doing = "cannot use the state folder '" + path + "'";
     StateDir state;
     state.path = SENV_TRY(check(path));
@@ -80,7 +91,7 @@ Result<StateDir> StateDir::open(const std::string& path) {
     state.narinfo = SENV_TRY(folder(state.root, "narinfo", 0755).in(doing));
     state.plans = SENV_TRY(folder(state.root, "plans", 0755).in(doing));
     state.staging = SENV_TRY(folder(state.root, "staging", 0700).in(doing));
-    state.leases = SENV_TRY(folder(state.root, "leases", 0700).in(doing));
+    state.leases = SENV_TRY(Leases::open(lease_dir, SENV_TRY(older_leases(state.root).in(doing))));
     return state;
 }
 

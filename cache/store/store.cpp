@@ -115,7 +115,6 @@ Result<Store> Store::open(StateDir state, std::string boot_id, const std::functi
                           Repairs& repairs) {
     const std::string file = state.path + "/" + catalog_name;
     SENV_TRY(remove_contents(state.staging));
-    SENV_TRY(clear_unfinished_leases(state.leases));
     for (const auto& name : SENV_TRY(names_in(state.root))) {
         for (const char* whole : {session_name, pins_name}) {
             if (name.starts_with(std::string(whole) + ".")) SENV_TRY(remove_tree(state.root, name));  // half written

@@ -106,6 +106,7 @@ public:
 
     Catalog& catalog() noexcept { return catalog_; }
     const StateDir& state() const noexcept { return state_; }
+    Leases& leases() const noexcept { return *state_.leases; }
 
 private:
     Store(StateDir state, Catalog catalog, std::string boot_id, std::set<StorePath> pins)

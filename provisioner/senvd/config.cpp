@@ -152,6 +152,7 @@ std::vector<Setting> settings_of(ServerConfig& config) {
         setting("acl", config.acl, text(config.acl)),
         setting("state_dir", config.state_dir, text(config.state_dir)),
         setting("socket", config.socket, text(config.socket)),
+        {"lease_dir", text(config.lease_dir), [&] { return Json(config.lease_folder()).dump(); }},
         setting("downloads", config.downloads, number(config.downloads, 1, 64)),
         setting("nice", config.nice, number(config.nice, 0, max_nice)),
         setting("cpus", config.cpus, cpus(config.cpus)),

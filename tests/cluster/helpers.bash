@@ -78,7 +78,7 @@ leftovers() {
         grep -lE "/store /gnu/store ro" /proc/[0-9]*/mountinfo 2>/dev/null
         pgrep -l "^senv-wait"
         pgrep -l slurmstepd
-        for lease in /var/lib/senv/leases/*; do
+        for lease in /run/senv/leases/*; do
             [[ -e $lease ]] || continue
             flock --nonblock "$lease" true || echo "held: $lease"
         done

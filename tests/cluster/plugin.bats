@@ -46,7 +46,7 @@ teardown() {
 
 @test "every process of a step holds the lease, and nothing else of ours" {
     run -0 alice srun -w n1 -n2 "${hello[@]}" bash -c 'sleep 0 & for fd in /proc/self/fd/*; do readlink "$fd"; done; wait'
-    [[ $(grep -c '/var/lib/senv/leases/' <<<"$output") -eq 2 ]]
+    [[ $(grep -c '/run/senv/leases/' <<<"$output") -eq 2 ]]
     [[ ! $output =~ memfd|senvd|mnt: ]]
 }
 

@@ -70,6 +70,28 @@ quiet() { ! grep -v '^senv: \(resolving\|waiting\) ' <<<"$stderr" | grep .; }
     [[ $output == "$profile" ]]
 }
 
+@test "a lock in daily use keeps its environment from guix gc; a root that was lost is made again" {
+    a senv lock -m $manifests/hello.scm -C $channels_1 -o daily.lock
+    local profile link
+    profile=$(a cat daily.lock | jq -r .profile)
+    link=/var/guix/profiles/per-user/alice/senv/${profile##*/}
+    a touch -h -d '100 days ago' "$link"
+    resolve --lock daily.lock
+    [[ $status -eq 0 && $output == "$profile" ]]
+    # Any resolution removes what was not used for unused_days.
+    resolve -m $manifests/other.scm -C $channels_1 --refresh
+    works
+    run -0 a senv show daily.lock
+    says "kept      by the GC root $link, last used today"
+    a rm "$link"
+    run -0 a senv show daily.lock
+    says "kept      by no GC root"
+    resolve --profile "$profile"
+    [[ $status -eq 0 && $(a readlink "$link") == "$profile" ]]
+    cluster root login guix gc --list-live >"$BATS_TEST_TMPDIR/live"
+    grep -qxF "$profile" "$BATS_TEST_TMPDIR/live"
+}
+
 @test "resolve: what is known starts no guix" {
     resolve -m $manifests/hello.scm -C $channels_1
     works

@@ -40,7 +40,7 @@ closed() {    # HEX: senvd closes without an answer
         says "ERROR 0 cannot use"
     done
     [[ $(requests) -eq 0 ]]
-    nothing_in leases
+    no_leases
     stop_senvd
 }
 

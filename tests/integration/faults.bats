@@ -82,22 +82,88 @@ durable() { [[ $(recorded durable) -eq $1 ]]; }
     stop_senvd
 }
 
-@test "a disk without a single free block: senvd serves what it has, and so does the next one" {
+# served_without_disk: with the disk full, senvd gives what it has to steps, as the plugin asks; so does the next senvd.
+served_without_disk() {
+    fill_disk
+    : >"$root/main.log"
+    hold_in_step 1
+    kill_senvd
+    start_senvd
+    hold_in_step 2
+    [[ $(senv status --json | jq -c '[.leases[].job] | sort') == "[1,2]" ]]
+    stop_senvd
+    start_senvd
+    run -0 provision "$profile" --lease
+    [[ $(senv status --json | jq -c '[.leases[].job] | sort') == "[1,2]" ]]
+    [[ $(requests) -eq 0 ]]
+    run -0 senv gc
+    store_is_sound
+    in_store "$profile"
+    stop_senvd
+}
+
+hold_in_step() {    # JOB: holds $profile until the end of the test
+    "$support/ask.py" "$socket" provision "$profile" --hold "$root/held" --job "$1" >/dev/null 3>&- &
+    pids+=($!)
+    wait_until test -e "$root/held"
+    rm "$root/held"
+}
+
+@test "a disk without a single free block: senvd serves steps what it has, and so does the next one" {
     publish_closure
     small_disk 40M
     settings=$'high_water = "30 MiB"\nlow_water = "20 MiB"'    # of what it takes itself: nothing is evicted
     start_senvd
     run -0 provision "$profile"
-    fill_disk
-    : >"$root/main.log"
+    served_without_disk
+}
+
+@test "a disk without a single free inode: senvd serves steps what it has, and so does the next one" {
+    publish_closure
+    small_disk 40M 200
+    start_senvd
     run -0 provision "$profile"
+    run -0 senv pin "$profile"    # else it would have to go
+    mkdir "$root/small/filler"
+    fill_disk() { local i; for ((i = 0; i < 300; ++i)); do : >"$root/small/filler/$i" || break; done 2>/dev/null; }
+    served_without_disk
+}
+
+@test "a lease that cannot be read: nothing is evicted as long as somebody holds it" {
+    publish_closure
+    start_senvd
+    hold_in_step 1
     kill_senvd
+    echo nothing >"$(echo "$root"/run/leases/*)"
     start_senvd
-    run -0 provision "$profile"
+    log_has lease-unread "file=$(ls "$root/run/leases")"
+    run -1 senv gc
+    says "cannot evict: somebody holds the lease '" "hint: "
+    in_store "$profile"
+    kill -9 "${pids[-1]}"
+    run -0 senv gc
+    nothing_in store
     stop_senvd
+}
+
+@test "leases in the state folder, of an older senvd, count until they are free" {
+    publish_closure
     start_senvd
-    run -0 provision "$profile"
-    [[ $(requests) -eq 0 ]]
-    store_is_sound
+    hold_in_step 1
+    kill_senvd
+    as_senv mkdir "$root/state/leases"
+    cp -p "$root"/run/leases/* "$root/state/leases/"
+    (exec 3>&- 9<"$(echo "$root"/state/leases/*)" && flock 9 && : >"$root/held" && exec sleep 1000) &
+    pids+=($!)
+    wait_until test -e "$root/held"
+    kill -9 "${pids[-2]}"
+    start_senvd
+    [[ $(senv status --json | jq -c '[.leases[].job]') == "[1]" ]]
+    run -0 senv gc
+    in_store "$profile"
+    kill -9 "${pids[-1]}"
+    run -0 senv gc
+    nothing_in store
+    nothing_in leases
     stop_senvd
 }

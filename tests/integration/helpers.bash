@@ -247,6 +247,8 @@ nothing_in() {    # FOLDER of the state
     [[ -z $left ]] || { echo "left in $1: $left"; return 1; }
 }
 
+no_leases() { [[ -z $(ls -A "$root/run/leases") ]]; }    # their files
+
 # Every item in the store is what was signed, has its narinfo, and its modes; and nothing is half there.
 store_is_sound() {
     nothing_in staging

@@ -195,7 +195,7 @@ is_transferring() { [[ $(senv status --json | jq -r '[.fetches[].transfers[].ite
     local holder=$!
     pids+=("$holder")
     wait_until test -e "$root/held"
-    [[ $(stat -c %a "$root"/state/leases/*) == 600 ]]
+    [[ $(stat -c %a "$root"/run/leases/*) == 600 ]]
     run -0 senv status --json
     [[ $(jq -c '.leases' <<<"$output") == "[{\"profile\":\"$profile\",\"job\":12,\"step\":0,\"uid\":$([[ $(id -u) -eq 0 ]] && echo 1234 || id -u)}]" ]]
     kill_senvd
@@ -213,7 +213,7 @@ is_transferring() { [[ $(senv status --json | jq -r '[.fetches[].transfers[].ite
     nothing_in store
     stop_senvd
 }
-gone_from_leases() { senv status --json | jq -e '.leases == []' >/dev/null && nothing_in leases; }
+gone_from_leases() { senv status --json | jq -e '.leases == []' >/dev/null && no_leases; }
 
 @test "grace: what was used lately is kept" {
     publish_closure

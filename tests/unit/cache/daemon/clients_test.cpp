@@ -1,6 +1,5 @@
 #include "cache/daemon/clients.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -36,13 +35,11 @@ protected:
         sigemptyset(&signals);
         for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
         ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-        std::filesystem::create_directory(dir_ / "leases");
-        leases_ = open_file(dir_ / "leases", O_RDONLY | O_DIRECTORY).value();
         listen(seconds(5));
     }
     void listen(milliseconds request_limit) {
         clients_.reset();
-        clients_.emplace(listen_at(dir_ / "socket").value(), config_, leases_, board_, metrics_, std::nullopt,
+        clients_.emplace(listen_at(dir_ / "socket").value(), config_, *leases_, board_, metrics_, std::nullopt,
                          request_limit);
     }
     wire::Connection open() const {
@@ -51,7 +48,7 @@ protected:
 
     const TempDir dir_;
     const ServerConfig config_;
-    Fd leases_;
+    const std::unique_ptr<Leases> leases_ = Leases::open(dir_ / "leases").value();
     Board board_;
     Metrics metrics_{"test", 0, {}};
     std::optional<Clients> clients_;
@@ -114,11 +111,11 @@ TEST_F(ClientsTest, TellWhatAJobHolds) {
     const std::jthread thread([&] { EXPECT_THAT(clients_->run(actions_), IsOk()); });
     const Ending ending;
     const std::uint32_t uid = ::getuid();
-    const auto step = take_lease(leases_, {test::path_of("step"), uid, 12, 3});
-    const auto script = take_lease(leases_, {test::path_of("script"), uid, 12, 0xfffffffb, "enter=pure"});
-    const auto others = take_lease(leases_, {test::path_of("others"), uid + 1, 12, 0xfffffffc});
-    const auto other_job = take_lease(leases_, {test::path_of("other"), uid, 13, 4});
-    take_lease(leases_, {test::path_of("gone"), uid, 14, 0}).value();
+    const auto step = leases_->take({test::path_of("step"), uid, 12, 3});
+    const auto script = leases_->take({test::path_of("script"), uid, 12, 0xfffffffb, "enter=pure"});
+    const auto others = leases_->take({test::path_of("others"), uid + 1, 12, 0xfffffffc});
+    const auto other_job = leases_->take({test::path_of("other"), uid, 13, 4});
+    (void)leases_->take({test::path_of("gone"), uid, 14, 0}).value();
     const auto held = [&](std::uint32_t job) {
         auto connection = open();
         EXPECT_THAT(connection.send(wire::Held{uid, job}.encode(), Clock::now() + seconds(30)), IsOk());

@@ -178,8 +178,10 @@ protected:
         engine.reset();
         Repairs repairs;
         auto store = Store::open(
-            StateDir::open(dir / "state").value(), "boot", [](const Narinfo&) -> Result<void> { return {}; }, repairs);
+            StateDir::open(dir / "state", dir / "leases").value(), "boot",
+            [](const Narinfo&) -> Result<void> { return {}; }, repairs);
         ASSERT_THAT(store, test::IsOk());
+        leases = &store->leases();
         const Planner planner = [this](const std::string&, const StorePath& profile,
                                        const std::stop_token&) -> Result<wire::Plan> {
             ++plans;
@@ -295,6 +297,7 @@ protected:
     std::unique_ptr<AclFile> acl;
     std::atomic<int> plans = 0;
     Mailbox<Seen> seen;
+    Leases* leases = nullptr;  // of the engine
     std::unique_ptr<Engine> engine;
 };
 
@@ -689,8 +692,7 @@ TEST_F(EngineTest, EvictsWhatNobodyNeeds) {
     for (const auto& item : {lib, tool, p, q}) servers.give(first, item);
     expect_complete(p);
     expect_complete(q);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    auto held = take_lease(leases, {q.path(), 1, 12, 0});
+    auto held = leases->take({q.path(), 1, 12, 0});
     EXPECT_THAT(collect(true), HasSubstr("\"dry_run\":true,\"evicted\":[\"" + p.path().absolute() + "\"],\"items\":2"));
     EXPECT_TRUE(in_store(p));
     EXPECT_THAT(collect(), HasSubstr("\"kept\":[{\"profile\":\"" + q.path().absolute() +
@@ -752,8 +754,7 @@ TEST_F(EngineTest, AboveTheHighMarkWhatIsHeldStays) {
     const MadeItem a = make_item("a-profile");
     const MadeItem b = make_item("b-profile");
     for (const auto& item : {lib, a, b, q}) servers.give(first, item);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    auto held = take_lease(leases, {a.path(), 1, 12, 0});
+    auto held = leases->take({a.path(), 1, 12, 0});
     expect_complete(a);
     expect_complete(b);
     EXPECT_THAT(pin(b), HasSubstr("\"pinned\":true"));
@@ -828,9 +829,7 @@ protected:
         EXPECT_EQ(next().what, "complete");
         return event.lease;
     }
-    std::size_t leases() const {
-        return sweep_leases(open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value())->size();
-    }
+    std::size_t live_leases() const { return leases->live().size(); }
 
     const MadeItem a = make_item("a-profile");
     const MadeItem b = make_item("b-profile");
@@ -844,7 +843,7 @@ TEST_F(UserLeasedTest, WhatIsHereIsRefusedBeforeThereIsALease) {
                 HasSubstr("cannot hold '" + b.path().absolute() +
                           "' for uid 1000: it takes 12.0 KiB, what else this user's jobs hold on this node "
                           "12.0 KiB, and the limit for one user is 20.0 KiB|try again when"));
-    EXPECT_EQ(leases(), 2U);
+    EXPECT_EQ(live_leases(), 2U);
     const auto again = expect_leased(a, 1000);  // that is counted once
     held.reset();
     start();
@@ -860,7 +859,7 @@ TEST_F(UserLeasedTest, WhatIsToComeIsRefusedWhenItsSizeIsKnownAndItsLeaseIsVoid)
     const auto lease = next();
     EXPECT_EQ(lease.what, "lease");
     EXPECT_THAT(next().text, HasSubstr("cannot hold '" + b.path().absolute() + "' for uid 1000: it takes 16."));
-    EXPECT_EQ(leases(), 1U);
+    EXPECT_EQ(live_leases(), 1U);
     engine->status(1);
     EXPECT_THAT(next().text, HasSubstr("\"fetches\":[]"));
     EXPECT_EQ(servers.asked("nar " + b.path().base()), 0U);
@@ -883,7 +882,7 @@ TEST_F(UserLeasedTest, ALeaseForWhatCannotBeHadIsVoid) {
     const auto lease = next();
     EXPECT_EQ(lease.what, "lease");
     EXPECT_EQ(next().what, "failed");
-    EXPECT_EQ(leases(), 0U);
+    EXPECT_EQ(live_leases(), 0U);
 }
 
 TEST_F(EngineTest, ListsPagesOfProfiles) {
@@ -898,8 +897,7 @@ TEST_F(EngineTest, ListsPagesOfProfiles) {
     for (const auto& profile : profiles) engine->provision(profile, {});
     for (std::size_t i = 0; i < profiles.size(); ++i) EXPECT_EQ(next().what, "complete");
     std::ranges::sort(profiles);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    const auto held = take_lease(leases, {profiles[0], 1, 12, 0});
+    const auto held = leases->take({profiles[0], 1, 12, 0});
     engine->pin(1, profiles[50], true);
     next();
     const auto page = list();
@@ -913,8 +911,7 @@ TEST_F(EngineTest, ListsPagesOfProfiles) {
 
 TEST_F(EngineTest, ListSaysWhatIsNotComplete) {
     for (const auto& item : {lib, q}) servers.give(first, item);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    const auto held = take_lease(leases, {q.path(), 1, 12, 0});
+    const auto held = leases->take({q.path(), 1, 12, 0});
     EXPECT_EQ(list(), "{\"profiles\":[{\"profile\":\"" + q.path().absolute() +
                           "\",\"items\":0,\"bytes\":0,\"disk_bytes\":0,\"last_use\":0,\"pinned\":false,\"leases\":1,"
                           "\"complete\":false}],\"next\":null}");
@@ -981,8 +978,7 @@ TEST_F(EngineTest, VerifyFindsNothingWhereAllIsWhole) {
 
 TEST_F(EngineTest, VerifyRepairsInPlaceWhatIsDamagedAlsoWhereItIsLeased) {
     for (const auto& item : {lib, tool, p}) servers.give(first, item);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    const auto held = take_lease(leases, {p.path(), 1, 12, 0});
+    const auto held = leases->take({p.path(), 1, 12, 0});
     expect_complete(p);
     spoil(tool);
     EXPECT_THAT(verify(), AllOf(HasSubstr("\"damaged\":[{\"item\":\"" + tool.path().absolute() + "\",\"why\":\""),
@@ -1021,8 +1017,7 @@ TEST_F(EngineTest, WhatNobodyCanGiveGoesUnlessItIsNeeded) {
     for (const auto& item : {lib, tool, p}) servers.give(first, item);
     const MadeItem other = make_item("other-profile");
     servers.give(first, other);
-    const Fd leases = open_file(dir / "state/leases", O_RDONLY | O_DIRECTORY).value();
-    const auto held = take_lease(leases, {p.path(), 1, 12, 0});
+    const auto held = leases->take({p.path(), 1, 12, 0});
     expect_complete(p);
     expect_complete(other);
     for (const auto* item : {&lib, &other}) {

@@ -64,7 +64,7 @@ protected:
 
     void SetUp() override {
         fs::create_directory(dir / "state");
-        state = std::make_unique<StateDir>(StateDir::open(dir / "state").value());
+        state = std::make_unique<StateDir>(StateDir::open(dir / "state", dir / "leases").value());
         add_narinfo(item);
     }
 

@@ -47,6 +47,7 @@ TEST(Serve, RefusesANodeWithAGuixStoreOfItsOwn) {
     ServerConfig config;
     config.state_dir = dir / "state";
     config.socket = dir / ("no-folder/socket");  // so that it ends where it would begin to serve
+    config.lease_dir = dir / "state/held";
     config.acl = dir / "acl";
     config.gnu_store = dir / "gnu";
     fs::create_directory(config.state_dir);

@@ -24,7 +24,7 @@ protected:
     }
 
     const TempDir dir;
-    StateDir state = StateDir::open(dir.path().string()).value();
+    StateDir state = StateDir::open(dir.path().string(), dir / "held").value();
     std::size_t lost = 0;
 };
 

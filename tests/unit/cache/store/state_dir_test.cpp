@@ -19,7 +19,7 @@ using test::TempDir;
 TEST(StateDir, MakesItsFoldersWithTheirModesWhateverTheUmask) {
     const TempDir dir;
     const mode_t before = ::umask(077);
-    const auto state = StateDir::open(dir.path().string());
+    const auto state = StateDir::open(dir.path().string(), dir / "held");
     ::umask(before);
     ASSERT_THAT(state, IsOk());
     const auto mode = [&](const char* name) {
@@ -30,36 +30,38 @@ TEST(StateDir, MakesItsFoldersWithTheirModesWhateverTheUmask) {
     EXPECT_EQ(mode("store"), 0755U);
     EXPECT_EQ(mode("narinfo"), 0755U);
     EXPECT_EQ(mode("staging"), 0700U);
-    EXPECT_EQ(mode("leases"), 0700U);
+    EXPECT_EQ(mode("held"), 0700U);
+    EXPECT_FALSE(fs::exists(dir / "leases"));
 }
 
 TEST(StateDir, HasOneUserAtATime) {
     const TempDir dir;
     {
-        const auto first = StateDir::open(dir.path().string());
+        const auto first = StateDir::open(dir.path().string(), dir / "held");
         ASSERT_THAT(first, IsOk());
-        EXPECT_THAT(StateDir::open(dir.path().string()), FailsWith(Kind::busy, "another senvd is using it"));
+        EXPECT_THAT(StateDir::open(dir.path().string(), dir / "held"),
+                    FailsWith(Kind::busy, "another senvd is using it"));
     }
-    EXPECT_THAT(StateDir::open(dir.path().string()), IsOk());
+    EXPECT_THAT(StateDir::open(dir.path().string(), dir / "held"), IsOk());
 }
 
 TEST(StateDir, NamesTheFirstFolderThatOthersMayWrite) {
     const TempDir dir;
     fs::create_directories(dir / "a/b/state");
     ASSERT_EQ(::chmod((dir / "a").c_str(), 0777), 0);
-    EXPECT_THAT(StateDir::open(dir / "a/b/state"),
+    EXPECT_THAT(StateDir::open(dir / "a/b/state", dir / "held"),
                 FailsWith(Kind::denied, "others may write to '" + (dir / "a") + "'"));
     ASSERT_EQ(::chmod((dir / "a").c_str(), 01777), 0);
-    EXPECT_THAT(StateDir::open(dir / "a/b/state"), IsOk());
+    EXPECT_THAT(StateDir::open(dir / "a/b/state", dir / "held"), IsOk());
     ASSERT_EQ(::chmod((dir / "a/b/state").c_str(), 01777), 0);
-    EXPECT_THAT(StateDir::open(dir / "a/b/state"), FailsWith(Kind::denied, "others may write"));
+    EXPECT_THAT(StateDir::open(dir / "a/b/state", dir / "held"), FailsWith(Kind::denied, "others may write"));
 }
 
 TEST(StateDir, FollowsALinkOnce) {
     const TempDir dir;
     fs::create_directory(dir / "real");
     fs::create_directory_symlink("real", dir / "state");
-    const auto state = StateDir::open(dir / "state");
+    const auto state = StateDir::open(dir / "state", dir / "held");
     ASSERT_THAT(state, IsOk());
     EXPECT_EQ(state->path, fs::canonical(dir / "real").string());
 }
@@ -68,12 +70,12 @@ TEST(StateDir, RefusesALinkInThePlaceOfAFolder) {
     const TempDir dir;
     fs::create_directory(dir / "elsewhere");
     fs::create_directory_symlink("elsewhere", dir / "store");
-    EXPECT_FALSE(StateDir::open(dir.path().string()));
+    EXPECT_FALSE(StateDir::open(dir.path().string(), dir / "held"));
 }
 
 TEST(StateDir, SaysWhatIsMissing) {
     const TempDir dir;
-    EXPECT_THAT(StateDir::open(dir / "nowhere"), FailsWith(Kind::missing, "nowhere"));
+    EXPECT_THAT(StateDir::open(dir / "nowhere", dir / "held"), FailsWith(Kind::missing, "nowhere"));
 }
 
 }  // namespace

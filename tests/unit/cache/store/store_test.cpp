@@ -39,7 +39,7 @@ class StoreTest : public testing::Test {
 protected:
     Store open(const std::string& boot = "boot-1") {
         repairs = {};
-        auto store = Store::open(StateDir::open(dir.path().string()).value(), boot, vouch_for_all, repairs);
+        auto store = Store::open(StateDir::open(dir.path().string(), dir / "held").value(), boot, vouch_for_all, repairs);
         EXPECT_THAT(store, IsOk());
         return std::move(store).value();
     }
@@ -259,7 +259,7 @@ TEST_F(StoreTest, KilledAtAnyTimeItComesBackSound) {
         const pid_t child = ::fork();
         if (child == 0) {
             Repairs unused;
-            auto store = Store::open(StateDir::open(dir.path().string()).value(), "boot-1", vouch_for_all, unused);
+            auto store = Store::open(StateDir::open(dir.path().string(), dir / "held").value(), "boot-1", vouch_for_all, unused);
             for (int i = 0; store && i < 1000; ++i) {
                 const MadeItem item = make_item("item-" + std::to_string(round) + "-" + std::to_string(i));
                 if (!store->place(stage(*store, item), item.narinfo)) ::_exit(1);
@@ -416,7 +416,7 @@ TEST_F(StoreTest, ALostCatalogIsNotMadeFromWhatNobodyVouchesFor) {
     }
     for (const char* name : {"db", "db-wal"}) fs::remove(dir / name);
     auto store = Store::open(
-        StateDir::open(dir.path().string()).value(), "boot-1",
+        StateDir::open(dir.path().string(), dir / "held").value(), "boot-1",
         [](const Narinfo&) -> Result<void> { return Error(Kind::untrusted, "unknown key"); }, repairs);
     ASSERT_THAT(store, IsOk());
     EXPECT_THAT(names("store"), IsEmpty());

@@ -19,6 +19,7 @@ TEST(SenvdConfig, NeedsOnlyOrigins) {
     ASSERT_THAT(config, IsOk());
     EXPECT_THAT(config->origins, testing::ElementsAre("http://host"));
     EXPECT_EQ(config->state_dir, "/var/lib/senv");
+    EXPECT_EQ(config->lease_folder(), "/run/senv/leases");
     EXPECT_EQ(config->downloads, 8U);
     EXPECT_EQ(config->nice, 10U);
     EXPECT_TRUE(config->cpus.empty());
@@ -35,7 +36,7 @@ TEST(SenvdConfig, NeedsOnlyOrigins) {
 TEST(SenvdConfig, TakesEveryKey) {
     const auto config = parse_config(
         "origins = [\"http://a:8080/x/\", \"https://b\", \"file:///c/d\", \"store:///e\"]\nacl = \"/a\"\nstate_dir = "
-        "\"/s/\"\nsocket = \"/k\"\n"
+        "\"/s/\"\nsocket = \"/r/k\"\nlease_dir = \"/l/\"\n"
         "downloads = 3\nfetch_limit = 4\nstall_limit = 5\ngrace = 0\nstore = \"node\"\n"
         "high_water = \"200 GiB\"\nlow_water = \"100 GiB\"\nadmin_group = \"hpc\"\n"
         "nice = 6\ncpus = \"8,0-2\"\nmetrics_file = \"/m/senvd.prom\"\n"
@@ -45,7 +46,8 @@ TEST(SenvdConfig, TakesEveryKey) {
     EXPECT_THAT(config->origins, testing::ElementsAre("http://a:8080/x", "https://b", "file:///c/d", "store:///e"));
     EXPECT_EQ(config->acl, "/a");
     EXPECT_EQ(config->state_dir, "/s");
-    EXPECT_EQ(config->socket, "/k");
+    EXPECT_EQ(config->socket, "/r/k");
+    EXPECT_EQ(config->lease_folder(), "/l");
     EXPECT_EQ(config->downloads, 3U);
     EXPECT_EQ(config->fetch_limit.count(), 4);
     EXPECT_EQ(config->stall_limit.count(), 5);
@@ -129,6 +131,7 @@ TEST(SenvdConfig, ShowsWhatIsInForce) {
                                                {"acl", "\"/etc/senv/acl\"", {}},
                                                {"state_dir", "\"/var/lib/senv\"", {}},
                                                {"socket", "\"/run/senv/senvd.sock\"", {}},
+                                               {"lease_dir", "\"/run/senv/leases\"", {}},
                                                {"downloads", "8", {}},
                                                {"nice", "10", {}},
                                                {"cpus", "null", {}},
