@@ -166,7 +166,7 @@ private:
                  }).in(doing));
         SENV_TRY(compressor->finish().in(doing));
         if (digest.finish() != item.nar_hash || nar_size != item.nar_size) {
-            return Error(Kind::untrusted, doing + ": what is in the store is not what the lock says")
+            return Error(Kind::untrusted, doing + ": what is in the store is not what Guix put there")
                 .hint("look at it with `guix gc --verify=contents`");
         }
         SENV_TRY(file.commit().in(doing));
@@ -230,19 +230,28 @@ Result<void> add_all(Exporter& exporter, const std::vector<const LockedItem*>& i
 
 }  // namespace
 
-Result<Exported> export_closure(const Lock& lock, const SigningKey& key, const ExportPlaces& places,
-                                const std::function<void(const ExportProgress&)>& tell) {
+Result<void> check_lock(const Lock& lock, const std::vector<LockedItem>& known) {
+    Lock told = {lock.profile};
+    told.closure = known;
+    auto lines = differences(lock, told);
+    if (lines.empty()) return {};
+    return Error(Kind::untrusted, "it is not what Guix knows of these items" + listed(std::move(lines)))
+        .hint("make the lock again with `senv lock`, from what it names");
+}
+
+Result<Exported> export_closure(const StorePath& profile, const std::vector<LockedItem>& closure, const SigningKey& key,
+                                const ExportPlaces& places, const std::function<void(const ExportProgress&)>& tell) {
     Exported exported;
     std::vector<const LockedItem*> items;
     std::vector<const LockedItem*> last;
     Fd store = SENV_TRY(open_file(places.store, O_RDONLY | O_DIRECTORY));
-    for (const LockedItem& item : lock.closure) {
+    for (const LockedItem& item : closure) {
         struct stat found = {};
         if (::fstatat(store.get(), item.path.base().c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
             return Error::sys(errno, "cannot export '" + item.path.absolute() + "' from '" + places.store + "'")
                 .hint("make the environment again with `senv resolve`, from what the lock names");
         }
-        (item.path == lock.profile ? last : items).push_back(&item);
+        (item.path == profile ? last : items).push_back(&item);
         ++exported.items;
         exported.bytes += item.nar_size;
     }

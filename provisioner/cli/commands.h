@@ -24,7 +24,7 @@ struct GlobalOptions {
 
 void add_resolve_commands(CLI::App& app, const GlobalOptions& global, Action& action);  // resolve, lock
 void add_run_command(CLI::App& app, const GlobalOptions& global, Action& action);
-void add_export_command(CLI::App& app, Action& action);
+void add_export_command(CLI::App& app, const GlobalOptions& global, Action& action);
 void add_show_command(CLI::App& app, Action& action);
 void add_diff_command(CLI::App& app, const GlobalOptions& global, Action& action);
 void add_config_command(CLI::App& app, const GlobalOptions& global, Action& action);

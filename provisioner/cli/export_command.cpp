@@ -10,7 +10,7 @@
 #include "cache/verify/signature.h"
 #include "provisioner/cli/commands.h"
 #include "provisioner/export.h"
-#include "provisioner/resolve/progress.h"
+#include "provisioner/resolve/resolve.h"
 
 namespace senv {
 
@@ -45,21 +45,27 @@ std::string absolute(const std::string& folder) {
     return real ? real.get() : folder;
 }
 
-Result<Exported> export_with_progress(const Lock& lock, const SigningKey& key, const Options& options) {
+Result<Exported> export_with_progress(const StorePath& profile, const std::vector<LockedItem>& closure,
+                                      const SigningKey& key, const Options& options) {
     Progress progress("exporting '" + options.lock + "'", progress_mode(false), Clock::now());
-    return export_closure(lock, key, {options.store, options.folder}, [&](const ExportProgress& at) {
+    return export_closure(profile, closure, key, {options.store, options.folder}, [&](const ExportProgress& at) {
         progress.is_at(std::to_string(at.items) + " of " + std::to_string(at.all_items) + " items, " +
                            human_bytes(at.bytes) + " of " + human_bytes(at.all_bytes),
                        Clock::now());
     });
 }
 
-Result<int> export_command(const Options& options) {
+Result<int> export_command(const Options& options, const GlobalOptions& global) {
     const std::string text = SENV_TRY(read_small_file(options.lock, max_lock_bytes));
     const Lock lock = SENV_TRY(Lock::read(text).in("cannot use the lock '" + printable(options.lock) + "'"));
     const SigningKey key = SENV_TRY(read_key(options.key));
+    const std::string doing = "cannot export '" + printable(options.lock) + "'";
+    const Config config = SENV_TRY(Config::load(global.config));
+    const auto closure =
+        SENV_TRY(closure_in_guix(lock.profile, config, environment_from(environ), progress_mode(false), doing));
+    SENV_TRY(check_lock(lock, closure).in(doing));
     SENV_TRY(init_signatures());
-    const Exported done = SENV_TRY(export_with_progress(lock, key, options));
+    const Exported done = SENV_TRY(export_with_progress(lock.profile, closure, key, options));
     const std::string folder = absolute(options.folder);
     std::string shown;
     if (options.json) {
@@ -82,7 +88,7 @@ Result<int> export_command(const Options& options) {
 
 }  // namespace
 
-void add_export_command(CLI::App& app, Action& action) {
+void add_export_command(CLI::App& app, const GlobalOptions& global, Action& action) {
     const auto options = std::make_shared<Options>();
     CLI::App* command =
         app.add_subcommand("export", "Write a lock's items into a folder that nodes can use as an origin");
@@ -96,11 +102,13 @@ void add_export_command(CLI::App& app, Action& action) {
     command->footer(
         "Runs on a host with Guix, as who may read the key. The folder can be on a file system that the nodes mount\n"
         "(in senvd.toml: origins = [\"file:///FOLDER\"]) or be served by any web server. Nodes use it when the key's\n"
-        "public half is in their list of authorised keys.\n\n"
+        "public half is in their list of authorised keys. Signed is what Guix's database says of the items; a lock\n"
+        "that says anything else is refused.\n\n"
         "Examples:\n"
         "  senv lock -m manifest.scm -C channels.scm -o environment.lock\n"
         "  sudo senv export environment.lock /srv/senv-cache");
-    command->callback([&action, options] { action = [options] { return export_command(*options); }; });
+    command->callback(
+        [&global, &action, options] { action = [&global, options] { return export_command(*options, global); }; });
 }
 
 }  // namespace senv

@@ -64,7 +64,7 @@ senv::Result<int> run(int argc, char** argv) {
     app.add_option("--config", global.config, "Settings of the site")->type_name("FILE")->capture_default_str();
     senv::add_resolve_commands(app, global, action);
     senv::add_run_command(app, global, action);
-    senv::add_export_command(app, action);
+    senv::add_export_command(app, global, action);
     senv::add_show_command(app, action);
     senv::add_diff_command(app, global, action);
     senv::add_config_command(app, global, action);

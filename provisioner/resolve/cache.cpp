@@ -95,6 +95,12 @@ std::string guix_roots(const Environment& environment) {
     return user.empty() ? "" : guix_state(environment) + "/profiles/per-user/" + user + "/senv";
 }
 
+Result<WorkFolder> WorkFolder::temporary() {
+    std::string path = "/tmp/senv.XXXXXX";
+    if (::mkdtemp(path.data()) == nullptr) return Error::sys(errno, "cannot make folder '" + path + "'");
+    return WorkFolder(std::move(path), {});
+}
+
 WorkFolder::~WorkFolder() {
     if (path_.empty()) return;
     std::error_code ignored;

@@ -39,6 +39,8 @@ public:
     WorkFolder(std::string path, std::string compiled) : path_(std::move(path)), compiled_(std::move(compiled)) {}
     WorkFolder(WorkFolder&& other) noexcept
         : path_(std::exchange(other.path_, {})), compiled_(std::move(other.compiled_)) {}
+    /// Outside the cache, in /tmp: for who has no home.
+    static Result<WorkFolder> temporary();
     WorkFolder& operator=(WorkFolder&&) = delete;
     ~WorkFolder();
 

@@ -1,6 +1,7 @@
 #include "provisioner/resolve/lock.h"
 
 #include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "cache/base/text.h"
@@ -18,6 +19,8 @@ constexpr int lock_version = 1;
 // More than any lock has, and little enough that what it takes to read them is no danger.
 constexpr std::size_t max_depth = 16;
 constexpr std::size_t max_values = 2'000'000;
+
+constexpr std::size_t most_listed_differences = 20;
 
 // One field of an object, of the type that is wanted.
 class Object {
@@ -189,6 +192,15 @@ OrderedJson json_of(const LockedItem& item) {
             {"references", std::move(references)}};
 }
 
+// What `of` has and `in` has not.
+std::vector<StorePath> lacking(std::vector<StorePath> in, std::vector<StorePath> of) {
+    std::ranges::sort(in);
+    std::ranges::sort(of);
+    std::vector<StorePath> left;
+    std::ranges::set_difference(of, in, std::back_inserter(left));
+    return left;
+}
+
 template <class T>
 OrderedJson json_of(const std::vector<T>& list) {
     OrderedJson all = OrderedJson::array();
@@ -262,14 +274,29 @@ std::vector<std::string> differences(const Lock& recorded, const Lock& made) {
             } else if (old->nar_size != now->nar_size) {
                 lines.push_back(now->path.absolute() + " has " + std::to_string(now->nar_size) +
                                 " bytes, the lock has " + std::to_string(old->nar_size));
-            } else if (old->references != now->references) {
-                lines.push_back(now->path.absolute() + " has other references than in the lock");
+            } else {
+                const std::string has = now->path.absolute() + " refers to ";
+                for (const auto& path : lacking(old->references, now->references)) {
+                    lines.push_back(has + path.base() + ", not so in the lock");
+                }
+                for (const auto& path : lacking(now->references, old->references)) {
+                    lines.push_back(has + path.base() + " in the lock only");
+                }
             }
             ++old;
             ++now;
         }
     }
     return lines;
+}
+
+std::string listed(std::vector<std::string> lines) {
+    if (lines.size() > most_listed_differences) {
+        const std::size_t more = lines.size() - most_listed_differences;
+        lines.resize(most_listed_differences);
+        lines.push_back("and " + std::to_string(more) + " more");
+    }
+    return "\n  " + join(lines, "\n  ");
 }
 
 Result<void> read_description(std::string_view json, Lock& lock) {

@@ -74,9 +74,11 @@ struct Lock {
     std::string write() const;
 };
 
-/// In what the environment that was made of a lock differs from the recorded one, a line each: its profile, items that only
-/// one of them has (- the lock, + what was made), and items that differ themselves. Pure.
+/// In what an environment that Guix has differs from the recorded one, a line each: its profile, items that only one of them
+/// has (- the lock, + Guix), and items that differ themselves. Pure.
 std::vector<std::string> differences(const Lock& recorded, const Lock& made);
+/// These lines, or the first of them, for the end of an error's text. Pure.
+std::string listed(std::vector<std::string> lines);
 
 /// What closure.scm prints: {"version", "channels", "closure"} as above. Fills these three fields of the lock.
 Result<void> read_description(std::string_view json, Lock& lock);

@@ -240,8 +240,6 @@ Result<GivenLock> lock_of(const Request& request) {
     return mistaken(request, request.lock, "lock", kind);
 }
 
-constexpr std::size_t max_differences = 20;  // lines
-
 Result<Resolved> rebuild(const Request& request, const Config& config, const Environment& environment,
                          const ResolveOptions& options) {
     const std::string name = printable(request.lock);
@@ -261,12 +259,7 @@ Result<Resolved> rebuild(const Request& request, const Config& config, const Env
 
     auto lines = differences(given.lock, made);
     if (lines.empty()) return Resolved{given.known, false, phases.text()};
-    if (lines.size() > max_differences) {
-        const std::size_t more = lines.size() - max_differences;
-        lines.resize(max_differences);
-        lines.push_back("and " + std::to_string(more) + " more");
-    }
-    const std::string differing = "\n  " + join(lines, "\n  ");
+    const std::string differing = listed(std::move(lines));
     if (made.profile == given.lock.profile) {
         return Error(Kind::corrupt, doing + ": Guix makes the same profile of it, but not the same items" + differing);
     }
@@ -328,6 +321,26 @@ Result<Resolved> answer(const Request& request, const Config& config, const Envi
 }
 
 }  // namespace
+
+Result<std::vector<LockedItem>> closure_in_guix(const StorePath& profile, const Config& config,
+                                                const Environment& environment, Progress::Mode mode,
+                                                const std::string& doing) {
+    const auto guix = Guix::find(config, environment);
+    if (!guix) {
+        return Error(guix.error()).in(doing).hint("run it where Guix is, or name its command with `guix` in senv.toml");
+    }
+    const auto cache = Cache::open(environment);  // services have no HOME
+    const Signals signals = SENV_TRY(Signals::hold());
+    const WorkFolder work = SENV_TRY(cache ? cache->make_work_folder() : WorkFolder::temporary());
+    const std::string script = SENV_TRY(work.write("describe.scm", describe_script()));
+    Progress progress("asking Guix about " + profile.absolute(), mode, Clock::now());
+    const Watcher watch = [&](std::string_view line) { progress.saw(line, Clock::now()); };
+    const Limits limits = {Clock::now() + config.time_limit, config.silence_limit};
+    GuixSession session(*guix, environment, limits, signals, watch);
+    Lock told = {profile};
+    SENV_TRY(session.describe(script, "", "", told, doing));
+    return std::move(told.closure);
+}
 
 Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
                          const ResolveOptions& options) {

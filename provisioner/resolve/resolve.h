@@ -35,6 +35,12 @@ struct ResolveOptions {
     std::function<void(const std::string&)> warn;
 };
 
+/// What Guix's database on this host says of a profile and of all that it needs, sorted by path. Errors: missing when the
+/// profile is not in its store.
+Result<std::vector<LockedItem>> closure_in_guix(const StorePath& profile, const Config& config,
+                                                const Environment& environment, Progress::Mode mode,
+                                                const std::string& doing);
+
 Result<Resolved> resolve(const Request& request, const Config& config, const Environment& environment,
                          const ResolveOptions& options);
 

@@ -350,6 +350,14 @@ hash_of() { basename "$1" | cut -c1-32; }
 @test "no server at all: senv export writes a folder, signed with the key of guix publish, that nodes and Guix believe" {
     local key=/opt/guix/etc/guix/signing-key
     alice senv lock -m hello.scm -C channels.scm -o hello.lock
+    # What an item refers to is what Guix says, not what the author of the lock says.
+    local forged
+    forged=$(jq '.closure |= map(if .path | endswith("-profile") then .references |= .[1:] else . end)' \
+        "$(cluster path login /home/alice/hello.lock)")
+    alice tee forged.lock >/dev/null <<<"$forged"
+    run -1 cluster root login senv export --key "$key.sec" /home/alice/forged.lock /home/forged
+    says "it is not what Guix knows of these items" "-profile refers to " ", not so in the lock"
+    cluster root login test ! -e /home/forged
     run -0 --separate-stderr cluster root login senv export --json --key "$key.sec" /home/alice/hello.lock /home/cache
     [[ $(jq '.items == .written and .items > 5' <<<"$output") == true ]]
     cluster service login guix-publish stop

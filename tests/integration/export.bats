@@ -1,7 +1,7 @@
 # `senv export`: a lock's closure as a folder that senvd uses as an origin.
 load helpers
 
-export_cache() { ${exec-} "$build/provisioner/cli/senv" export --store "$root/trees" --key "${key-$golden/narinfo/signing-key.sec}" "$@"; }
+export_cache() { HOME=$root/home PATH=$root/bin:$PATH ${exec-} "$build/provisioner/cli/senv" export --store "$root/trees" --key "${key-$golden/narinfo/signing-key.sec}" "$@"; }
 
 # The lock of the closure that publish_closure made, and its items as they would be in /gnu/store.
 lock_closure() {
@@ -10,6 +10,15 @@ lock_closure() {
     mv "$root/trees/tool" "$root/trees/${tool#/gnu/store/}"
     mv "$root/trees/profile" "$root/trees/${profile#/gnu/store/}"
     write_lock
+    made_up_guix "$root/lock"
+}
+
+# made_up_guix LOCK: a guix whose database says what this lock says.
+made_up_guix() {
+    mkdir -p "$root/bin" "$root/home"
+    jq '{version: "1.5.0", channels: [], closure}' "$1" >"$root/description"
+    printf '#!/bin/sh\n[ "$1" = repl ] && cat "%s"\n' "$root/description" >"$root/bin/guix"
+    chmod 755 "$root/bin/guix"
 }
 
 @test "what was exported is an origin: nodes take it from the folder, and from a server in front of it" {
@@ -30,6 +39,7 @@ lock_closure() {
     stop_senvd
     run -0 export_cache --json "$root/lock" "$root/exported"
     [[ $(jq -c '[.items, .written, .origin]' <<<"$output") == "[3,0,\"file://$root/exported\"]" ]]
+    exec="env -u HOME" run -0 export_cache "$root/lock" "$root/exported"    # as a service of systemd
 }
 
 has_large_file() { [[ -d $1 && -n $(find "$1" -size +1M) ]]; }    # FOLDER
@@ -42,10 +52,11 @@ has_large_file() { [[ -d $1 && -n $(find "$1" -size +1M) ]]; }    # FOLDER
     mv "$root/trees/large" "$root/trees/${large#/gnu/store/}"
     jq --arg path "$large" --arg hash "$(sed -n 's/^NarHash: //p' "$root/main/$(basename "$large" | cut -c1-32).narinfo")" \
         '.closure += [{path: $path, hash: $hash, size: 100000112, references: []}]' "$root/lock" >"$root/lock.large"
+    made_up_guix "$root/lock.large"
     exec=exec export_cache "$root/lock.large" "$root/exported" 3>&- &    # so that $! is its own number
     local pid=$! ended=0
     wait_until has_large_file "$root/exported/.new"
-    run -1 export_cache "$root/lock" "$root/exported"
+    run -1 export_cache "$root/lock.large" "$root/exported"
     says "senv: cannot export into '$root/exported': another export writes there"
     kill -9 "$pid"
     wait "$pid" || ended=$?
@@ -81,6 +92,26 @@ on_terminal() {
     SHELL=/bin/bash script -qec "$* >'$root/out'" /dev/null    # other shells do not know an exported function
 }
 
+@test "a lock that says anything else than Guix's database is refused with the difference, and nothing is signed" {
+    lock_closure
+    forged() {    # JQ-FILTER TEXT…
+        jq --arg tool "$tool" --arg lib "$lib" "$1" "$root/lock" >"$root/forged"
+        run -1 export_cache "$root/forged" "$root/exported"
+        says "senv: cannot export '$root/forged': it is not what Guix knows of these items" "${@:2}" "hint: make the lock again"
+        [[ ! -e $root/exported ]]
+    }
+    forged '.closure |= map(select(.path != $lib) | if .path == $tool then .references = [] else . end)' \
+        "  + $lib" "  $tool refers to ${lib#/gnu/store/}, not so in the lock"
+    forged '.closure |= map(if .path == $lib then .references += [$tool] else . end)' \
+        "  $lib refers to ${tool#/gnu/store/} in the lock only"
+    forged '.closure |= map(if .path == $lib then .size += 1 else . end)' "  $lib has " " bytes, the lock has "
+    forged '.closure[0].hash = .closure[1].hash' " is sha256:"
+    rm "$root/bin/guix"
+    run -1 export_cache "$root/lock" "$root/exported"
+    says "there is no command 'guix' here" "hint: run it where Guix is"
+    [[ ! -e $root/exported ]]
+}
+
 @test "what cannot be exported is said, with what to do" {
     lock_closure
     run -1 export_cache "$root/nowhere" "$root/exported"
@@ -95,7 +126,7 @@ on_terminal() {
     [[ ! -e $root/exported ]]
     echo altered >"$root/trees/${lib#/gnu/store/}/share/text"
     run -1 export_cache "$root/lock" "$root/exported"
-    says "senv: cannot export '$lib': what is in the store is not what the lock says" "guix gc --verify=contents"
+    says "senv: cannot export '$lib': what is in the store is not what Guix put there" "guix gc --verify=contents"
     [[ ! -e $root/exported/$(basename "$lib" | cut -c1-32).narinfo ]]
     chmod -R u+w "$root/trees/${lib#/gnu/store/}"
     rm -r "$root/trees/${lib#/gnu/store/}"

@@ -3,11 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "cache/unpack/decompress.h"
+#include "cache/verify/digest.h"
 #include "cache/verify/signature.h"
 #include "tests/support/golden.h"
 #include "tests/support/items.h"
@@ -36,12 +38,16 @@ protected:
             lock.closure.push_back(
                 {item.path(), item.narinfo.nar_hash(), item.narinfo.nar_size(), item.narinfo.references()});
         }
+        std::ranges::sort(lock.closure, {}, &LockedItem::path);
         lock.profile = profile.path();
     }
 
     void put(const MadeItem& item, const std::string& text) const {
         fs::create_directories(in_store(item));
         std::ofstream(in_store(item) + "/text") << text;
+    }
+    static LockedItem& in(Lock& some, const MadeItem& item) {
+        return *std::ranges::find(some.closure, item.path(), &LockedItem::path);
     }
     std::string in_store(const MadeItem& item) const { return dir / ("store/" + item.path().base()); }
     std::string narinfo_of(const MadeItem& item) const {
@@ -62,9 +68,10 @@ protected:
         return all;
     }
     Result<Exported> run() {
-        return export_closure(lock, key, {dir / "store", dir / "cache"}, [this](const ExportProgress& at) {
-            told = {at.items, at.bytes, at.all_items, at.all_bytes};
-        });
+        return export_closure(lock.profile, lock.closure, key, {dir / "store", dir / "cache"},
+                              [this](const ExportProgress& at) {
+                                  told = {at.items, at.bytes, at.all_items, at.all_bytes};
+                              });
     }
 
     const TempDir dir;
@@ -155,8 +162,29 @@ TEST_F(ExportTest, WhatOthersSignedIsSignedAnewUnlessTheKeyIsTheSame) {
 TEST_F(ExportTest, ATreeThatIsNotWhatTheLockSaysIsNotSigned) {
     put(lib, "Text");
     EXPECT_THAT(run(), FailsWith(Kind::untrusted, "cannot export '" + lib.path().absolute() +
-                                                      "': what is in the store is not what the lock says"));
+                                                      "': what is in the store is not what Guix put there"));
     EXPECT_EQ(files(), std::vector<std::string>{"nix-cache-info"});
+}
+
+TEST_F(ExportTest, ALockMustSayWhatGuixSays) {
+    const auto known = lock.closure;
+    EXPECT_THAT(check_lock(lock, known), IsOk());
+    Lock forged = lock;
+    in(forged, profile).references.clear();
+    EXPECT_THAT(check_lock(forged, known),
+                FailsWith(Kind::untrusted, "\n  " + profile.path().absolute() + " refers to " + lib.path().base() +
+                                               ", not so in the lock"));
+    std::erase_if(forged.closure, [&](const LockedItem& item) { return item.path == lib.path(); });
+    EXPECT_THAT(check_lock(forged, known), FailsWith(Kind::untrusted, "\n  + " + lib.path().absolute() + "\n"));
+    forged = lock;
+    in(forged, lib).nar_hash = sha256_of("something else");
+    EXPECT_THAT(check_lock(forged, known), FailsWith(Kind::untrusted, lib.path().absolute() + " is sha256:"));
+    forged = lock;
+    ++in(forged, lib).nar_size;
+    EXPECT_THAT(check_lock(forged, known), FailsWith(Kind::untrusted, " bytes, the lock has "));
+    forged = lock;
+    in(forged, lib).references.push_back(lib.path());
+    EXPECT_THAT(check_lock(forged, known), FailsWith(Kind::untrusted, "-lib++1.0 in the lock only"));
 }
 
 TEST_F(ExportTest, AnItemThatIsNotInTheStoreIsFoundFirst) {
@@ -175,8 +203,9 @@ TEST_F(ExportTest, TheProfileIsFoundOnlyWhenAllIsThere) {
 }
 
 TEST_F(ExportTest, AFolderThatCannotBeMadeIsSaid) {
-    EXPECT_THAT(export_closure(lock, key, {dir / "store", dir / "no/such"}, [](const ExportProgress&) {}),
-                FailsWith(Kind::missing, "cannot make the folder '" + (dir / "no/such") + "'"));
+    EXPECT_THAT(
+        export_closure(lock.profile, lock.closure, key, {dir / "store", dir / "no/such"}, [](const ExportProgress&) {}),
+        FailsWith(Kind::missing, "cannot make the folder '" + (dir / "no/such") + "'"));
     std::ofstream(dir / "cache") << "a file";
     EXPECT_THAT(run(),
                 FailsWith(Kind::missing, "cannot make the folder '" + (dir / "cache/nar") + "': Not a directory"));

@@ -73,9 +73,16 @@ TEST(Lock, DiffersInProfileItemsAndContents) {
                                   lock.closure[1].path.absolute() + " is " + lock.closure[0].nar_hash.prefixed() +
                                       ", the lock has " + lock.closure[1].nar_hash.prefixed(),
                                   lock.closure[2].path.absolute() + sizes,
-                                  lock.closure[3].path.absolute() + " has other references than in the lock",
+                                  lock.closure[3].path.absolute() + " refers to " + other.base() + ", not so in the lock",
                                   "+ " + other.absolute()}));
     EXPECT_EQ(differences(made, lock).size(), 6U);
+    EXPECT_THAT(differences(made, lock), testing::Contains(lock.closure[3].path.absolute() + " refers to " +
+                                                           other.base() + " in the lock only"));
+    Lock reordered = lock;
+    for (LockedItem& item : reordered.closure) std::ranges::reverse(item.references);
+    EXPECT_EQ(differences(lock, reordered), std::vector<std::string>());
+    EXPECT_EQ(listed({"a", "b"}), "\n  a\n  b");
+    EXPECT_THAT(listed(std::vector<std::string>(25, "a")), testing::EndsWith("\n  a\n  and 5 more"));
 }
 
 TEST(Lock, RefusesWhatIsNone) {
