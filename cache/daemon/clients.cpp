@@ -21,6 +21,7 @@
 #include <variant>
 
 #include "cache/daemon/log.h"
+#include "cache/daemon/report.h"
 #include "cache/wire/frame.h"
 #include "cache/wire/messages.h"
 
@@ -71,6 +72,7 @@ std::string_view name_of(wire::Type request) noexcept {
         case wire::Type::list: return "list";
         case wire::Type::verify: return "verify";
         case wire::Type::held: return "held";
+        case wire::Type::release: return "release";
         default: return "other";
     }
 }
@@ -380,6 +382,7 @@ private:
             case wire::Type::list: return list(client, payload);
             case wire::Type::verify: return verify(client, payload);
             case wire::Type::held: return held(client, payload);
+            case wire::Type::release: return release(client, payload);
             default: return false;
         }
     }
@@ -489,13 +492,27 @@ private:
     bool held(Client& client, std::string_view payload) {
         const auto message = wire::Held::decode(payload);
         if (!message) return false;
-        auto leases = leases_.live();
-        const uid_t uid = uid_of(client, message->uid);
-        std::erase_if(leases, [&](const Lease& lease) { return lease.uid != uid || lease.job != message->job; });
-        const auto last = std::ranges::max_element(leases, {}, &Lease::step);
+        const auto held = leases_.held_by(uid_of(client, message->uid), message->job);
         std::string told;
-        if (last != leases.end()) told = last->profile.absolute() + (last->details.empty() ? "" : " " + last->details);
+        if (held) told = held->profile.absolute() + (held->details.empty() ? "" : " " + held->details);
         say_last(client, std::make_shared<const std::string>(wire::encode_text(told)));
+        return true;
+    }
+
+    bool release(Client& client, std::string_view payload) {
+        const auto message = wire::Release::decode(payload);
+        if (!message) return false;
+        // Steps that run may break: no business of a group that looks after disks.
+        if (client.uid != 0 && client.uid != ::geteuid()) {
+            return refuse(client, Error(Kind::denied, "cannot release leases: only root and senvd's own user may"));
+        }
+        const bool of_user = (message->flags & wire::Release::flag_user) != 0;
+        const auto released = of_user ? leases_.drop_user(message->number) : leases_.drop_job(message->number);
+        for (const auto& lease : released) {
+            log(Level::info, "released",
+                {{"profile", lease.profile.absolute()}, {"job", lease.job}, {"step", lease.step}, {"uid", lease.uid}});
+        }
+        say_last(client, std::make_shared<const std::string>(wire::encode_text(released_to_json(released))));
         return true;
     }
 

@@ -4,7 +4,7 @@
 //          be read at most 1 MiB and for at most 30 s; so many requests of one user that wait. Whatever breaks the protocol
 //          ends its own connection only.
 // Trust    Who asks comes from the kernel (uid, groups); only root may speak for others. What changes what is kept (gc, pin,
-//          verify) is for root, senvd's own user and one group.
+//          verify) is for root, senvd's own user and one group; release is for the first two.
 // Files    The socket, mode 0666; removed at the end.
 #pragma once
 

@@ -1214,6 +1214,7 @@ private:
         const auto now = Clock::now();
         if (!look_at_marks_ || removals_ > 0 || now < next_marks_) return {};
         look_at_marks_ = false;
+        (void)store_.leases().live();  // files of an older senvd that nobody holds are not what fills the disk
         const auto disk = SENV_TRY(store_.disk());
         store_.keep_reserve();
         const Usage usage{disk.free, disk.all, stored_};

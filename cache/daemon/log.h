@@ -14,6 +14,7 @@
 //     warning not-provisioned  profile job step uid kind         it was not: see `failed`
 //     info    prefetch         profile job step uid warm         a prolog asked for it
 //     warning refused          request job step uid + error      not tried
+//     info    released         profile job step uid              root took the lease: it keeps nothing any more
 //     warning not-answered     request + error                   of the requests about the node
 //   an environment
 //     info    complete         profile job step items bytes fetched_items fetched_bytes ms

@@ -43,15 +43,20 @@ Json shown(const SpaceStatus& space) {
             {"pins", space.pins}};
 }
 
+Json shown_lease(const HeldLease& lease) {
+    return {{"profile", lease.profile.absolute()},
+            {"job", lease.job},
+            {"step", lease.step},
+            {"uid", lease.uid},
+            {"file", lease.id}};
+}
+
 }  // namespace
 
 std::string to_json(const Status& status) {
     Json json = {{"version", status.version}, {"uptime_s", status.uptime_s}, {"store", status.store},
                  {"items", status.items},     {"bytes", status.bytes},       {"profiles", status.profiles}};
-    list(json, "leases", status.leases, [](const Lease& lease) {
-        return Json{
-            {"profile", lease.profile.absolute()}, {"job", lease.job}, {"step", lease.step}, {"uid", lease.uid}};
-    });
+    list(json, "leases", status.leases, shown_lease);
     list(json, "fetches", status.fetches, [](const FetchStatus& fetch) {
         Json shown = {{"profile", fetch.profile.absolute()},
                       {"seconds", fetch.seconds},
@@ -113,6 +118,12 @@ std::string to_json(const Verified& verified) {
     list(json, "repaired", verified.repaired, [](const StorePath& item) { return Json(item.absolute()); });
     list(json, "not_repaired", verified.not_repaired, flaw);
     list(json, "unreadable", verified.unreadable, flaw);
+    return text_of(json);
+}
+
+std::string released_to_json(const std::vector<HeldLease>& leases) {
+    Json json = Json::object();
+    list(json, "released", leases, shown_lease);
     return text_of(json);
 }
 

@@ -1,6 +1,6 @@
 // report.h: what senvd tells about itself, as JSON. Pure.
 //
-// Shape    STATUS: {version, uptime_s, store, items, bytes, profiles, leases: [{profile, job, step, uid}], fetches:
+// Shape    STATUS: {version, uptime_s, store, items, bytes, profiles, leases: [{profile, job, step, uid, file}], fetches:
 //          [{profile, seconds, items_done, items_total, bytes_done, bytes_total, what, transfers: [{item, origin, bytes_done,
 //          bytes_total}], waiting, waiters: [{uid, job, step}]}], origins: [URL], space: {disk: {bytes, free, inodes,
 //          inodes_free} (the last two only where they are counted), store: {bytes, inodes}, high_water, low_water, evicting,
@@ -8,6 +8,7 @@
 //          LIST: {profiles: [{profile, items, bytes, disk_bytes, last_use, pinned, leases, complete}], next: PROFILE or null}.
 //          GC: {dry_run, evicted: [PROFILE], items, bytes, disk_bytes, inodes, kept: [{profile, why, disk_bytes}]}, the largest
 //          kept first. PIN: {profile, pinned}.
+//          RELEASE: {released: [{profile, job, step, uid, file}]}.
 //          VERIFY: {checked, bytes, damaged: [{item, why}], repaired: [ITEM], not_repaired: [{item, why}]}.
 // Limits   A list ends after `most_listed` entries or `most_list_bytes`, so that a reply stays within the protocol's limit;
 //          then a field "more_NAME" counts the rest.
@@ -58,7 +59,7 @@ struct Status {
     std::uint64_t items = 0;
     std::uint64_t bytes = 0;  // of nar
     std::uint64_t profiles = 0;
-    std::vector<Lease> leases;
+    std::vector<HeldLease> leases;
     std::vector<FetchStatus> fetches;
     std::vector<std::string> origins;  // without credentials
     SpaceStatus space;
@@ -99,6 +100,7 @@ std::string to_json(const Status& status);
 std::string to_json(const Eviction& eviction, bool dry_run);
 std::string to_json(const List& list);
 std::string to_json(const Verified& verified);
+std::string released_to_json(const std::vector<HeldLease>& leases);
 std::string pin_to_json(const StorePath& profile, bool pinned);
 
 }  // namespace senv

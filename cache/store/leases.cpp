@@ -6,8 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <optional>
+#include <chrono>
 
 #include "cache/base/text.h"
 #include "cache/formats/hash.h"
@@ -18,6 +19,7 @@ namespace senv {
 namespace {
 
 constexpr std::size_t max_lease_bytes = 8 * 1024;
+constexpr std::chrono::seconds look_period{1};  // between two looks at all that one who is at a limit has
 
 Result<std::string> new_id() {
     std::array<std::byte, 8> random{};
@@ -90,9 +92,10 @@ Result<Fd> open_folder(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<Leases>> Leases::open(const std::string& dir, Fd older) {
+Result<std::unique_ptr<Leases>> Leases::open(const std::string& dir, Fd older, const LeaseLimits& limits) {
     const std::string doing = "cannot use the folder for leases '" + dir + "'";
-    std::unique_ptr<Leases> leases(new Leases(dir, SENV_TRY(open_folder(dir).in(doing)), std::move(older)));
+    Fd folder = SENV_TRY(open_folder(dir).in(doing));  // by itself: a return out of `new` would leak
+    std::unique_ptr<Leases> leases(new Leases(dir, std::move(folder), std::move(older), limits));
     SENV_TRY(leases->read(false).in(doing));
     if (leases->older_) SENV_TRY(leases->read(true).in("cannot read the leases of an older senvd"));
     return leases;
@@ -105,7 +108,7 @@ Result<void> Leases::read(bool older) {
         const auto text = read_small_file(from, name, max_lease_bytes);
         auto lease = text ? parse(*text) : std::nullopt;
         if (lease) {
-            known_.emplace(name, Known{*std::move(lease), older});
+            add(name, *std::move(lease), older);
         } else {
             unread_.emplace(name, older);
         }
@@ -127,24 +130,94 @@ Result<Fd> Leases::make(const std::string& unfinished, const Lease& lease) const
         SENV_TRY(write_all(file.get(), text_of(lease)));
     }
     Fd held = SENV_TRY(open_at(dir_, unfinished, O_RDONLY | O_NOFOLLOW));
-    if (::flock(held.get(), LOCK_EX | LOCK_NB) != 0) return Error::sys(errno, "cannot lock '" + unfinished + "'");
+    if (::flock(held.get(), LOCK_SH | LOCK_NB) != 0) return Error::sys(errno, "cannot lock '" + unfinished + "'");
     if (::renameat(dir_.get(), unfinished.c_str(), dir_.get(), unfinished.c_str() + 1) != 0) {
         return Error::sys(errno, "cannot name '" + unfinished + "'");
     }
     return held;
 }
 
+void Leases::add(const std::string& id, Lease lease, bool is_older) {
+    places_.emplace(lease.uid, lease.job, lease.step, id);
+    ++users_[lease.uid].leases;
+    known_.emplace(id, Known{std::move(lease), is_older});
+}
+
+void Leases::forget(KnownLeases::iterator known) {
+    const Lease& lease = known->second.lease;
+    places_.erase({lease.uid, lease.job, lease.step, known->first});
+    const auto user = users_.find(lease.uid);
+    if (--user->second.leases == 0) users_.erase(user);
+    known_.erase(known);
+}
+
+bool Leases::forget_if_gone(KnownLeases::iterator known) {
+    if (!is_gone(known->first, known->second.is_older)) return false;
+    forget(known);
+    return true;
+}
+
+/// A file that says the same, locked again; none when nobody has it.
+Fd Leases::share(const Lease& lease) {
+    const Place first{lease.uid, lease.job, lease.step, ""};
+    for (auto place = places_.lower_bound(first); place != places_.end(); ++place) {
+        const auto& [uid, job, step, id] = *place;
+        if (uid != lease.uid || job != lease.job || step != lease.step) break;
+        const Known& known = known_.at(id);
+        if (known.is_older || !(known.lease == lease)) continue;
+        auto file = open_at(dir_, id, O_RDONLY | O_NOFOLLOW);
+        if (file && ::flock(file->get(), LOCK_SH | LOCK_NB) == 0) return *std::move(file);
+    }
+    return Fd();
+}
+
+Result<void> Leases::check_limits(std::uint32_t uid) const {
+    const auto user = users_.find(uid);
+    const std::size_t own = user == users_.end() ? 0 : user->second.leases;
+    if (uid != 0 && own >= limits_.most_of_user) {
+        return Error(Kind::busy, "steps of uid " + std::to_string(uid) + " hold " + std::to_string(own) +
+                                     " environments on this node, which is the limit for one user")
+            .hint("try again when some of these steps have ended");
+    }
+    const std::size_t most = limits_.most - (own < limits_.few ? 0 : limits_.kept_back);
+    if (known_.size() < most) return {};
+    return Error(Kind::busy, "steps on this node hold " + std::to_string(known_.size()) +
+                                 " environments, and there is no room to note more")
+        .hint("try again when other steps have ended; root sees who holds what with `senv status`");
+}
+
+/// Who is at a limit may have leases that nobody holds any more. Looked for now and then only, because it takes its time.
+Result<void> Leases::make_room(std::uint32_t uid) {
+    if (check_limits(uid)) return {};
+    const auto now = Clock::now();
+    if (const auto user = users_.find(uid); user != users_.end() && now >= user->second.next_look) {
+        user->second.next_look = now + look_period;
+        for (auto place = places_.lower_bound({uid, 0, 0, ""}); place != places_.end() && std::get<0>(*place) == uid;) {
+            const auto known = known_.find(std::get<3>(*place++));
+            (void)forget_if_gone(known);
+        }
+    }
+    if (check_limits(uid)) return {};
+    if (now >= next_look_) {
+        next_look_ = now + look_period;
+        for (auto known = known_.begin(); known != known_.end();) (void)forget_if_gone(known++);
+    }
+    return check_limits(uid);
+}
+
 Result<TakenLease> Leases::take(const Lease& lease) {
-    const std::string doing = "cannot make a lease in '" + path_ + "'";
+    const std::string doing = "cannot hold '" + lease.profile.absolute() + "'";
+    const std::lock_guard lock(mutex_);
+    if (Fd shared = share(lease)) return TakenLease{std::move(shared), {}};
+    SENV_TRY(make_room(lease.uid).in(doing));
     std::string id = SENV_TRY(new_id().in(doing));
     const std::string unfinished = "." + id;
     auto held = make(unfinished, lease);
     if (!held) {
         ::unlinkat(dir_.get(), unfinished.c_str(), 0);
-        return std::move(held).error().in(doing);
+        return std::move(held).error().in(doing + ": cannot note it in '" + path_ + "'");
     }
-    const std::lock_guard lock(mutex_);
-    known_.emplace(id, Known{lease});
+    add(id, lease, false);
     return TakenLease{*std::move(held), std::move(id)};
 }
 
@@ -153,24 +226,54 @@ void Leases::drop(const std::string& id) noexcept {
     const auto found = known_.find(id);
     if (found == known_.end()) return;
     ::unlinkat(folder(found->second.is_older).get(), id.c_str(), 0);
-    known_.erase(found);
+    forget(found);
 }
 
-std::vector<Lease> Leases::live() {
-    std::vector<Lease> live;
+template <class F>
+std::vector<HeldLease> Leases::drop_if(F&& is_meant) {
+    std::vector<HeldLease> dropped;
+    for (HeldLease& lease : live()) {
+        if (!is_meant(lease)) continue;
+        drop(lease.id);
+        dropped.push_back(std::move(lease));
+    }
+    return dropped;
+}
+
+std::vector<HeldLease> Leases::drop_user(std::uint32_t uid) {
+    return drop_if([&](const Lease& lease) { return lease.uid == uid; });
+}
+
+std::vector<HeldLease> Leases::drop_job(std::uint32_t job) {
+    return drop_if([&](const Lease& lease) { return lease.job == job; });
+}
+
+std::optional<Lease> Leases::held_by(std::uint32_t uid, std::uint32_t job) {
+    const std::lock_guard lock(mutex_);
+    for (;;) {
+        // No id begins with a byte as high as that.
+        auto place = places_.lower_bound({uid, job, UINT32_MAX, "\xff"});
+        if (place == places_.begin()) return std::nullopt;
+        --place;
+        if (std::get<0>(*place) != uid || std::get<1>(*place) != job) return std::nullopt;
+        const auto known = known_.find(std::get<3>(*place));
+        if (!forget_if_gone(known)) return known->second.lease;
+    }
+}
+
+std::vector<HeldLease> Leases::live() {
+    std::vector<HeldLease> live;
     // One at a time: who takes a lease waits for one file at most.
     std::string last;
     for (;;) {
         const std::lock_guard lock(mutex_);
         const auto next = known_.upper_bound(last);
-        if (next == known_.end()) return live;
+        if (next == known_.end()) break;
         last = next->first;
-        if (is_gone(last, next->second.is_older)) {
-            known_.erase(next);
-        } else {
-            live.push_back(next->second.lease);
-        }
+        if (!forget_if_gone(next)) live.push_back({next->second.lease, last});
     }
+    std::ranges::sort(live, {}, [](const HeldLease& one) { return std::tie(one.uid, one.job, one.step, one.id); });
+    return live;
 }
 
 std::vector<std::string> Leases::unread() {
@@ -181,7 +284,7 @@ std::vector<std::string> Leases::unread() {
     return names;
 }
 
-Result<std::vector<Lease>> Leases::to_keep() {
+Result<std::vector<HeldLease>> Leases::to_keep() {
     if (const auto names = unread(); !names.empty()) {
         return Error(Kind::corrupt, "cannot evict: somebody holds the lease '" + names.front() +
                                         "', which could not be read: it is not known what it keeps")

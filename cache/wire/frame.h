@@ -29,6 +29,7 @@ enum class Type : std::uint16_t {
     list = 6,
     verify = 7,
     held = 8,
+    release = 9,
     lease = 16,
     pending = 17,
     progress = 18,

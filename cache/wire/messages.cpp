@@ -103,6 +103,20 @@ std::string Held::encode() const {
     return Writer(Type::held).u32(uid).u32(job).finish();
 }
 
+std::string Release::encode() const {
+    return Writer(Type::release).u32(number).u32(flags).finish();
+}
+
+Result<Release> Release::decode(std::string_view payload) {
+    Reader in(payload);
+    Release message;
+    message.number = SENV_TRY(in.u32("number"));
+    message.flags = SENV_TRY(in.u32("flags"));
+    if ((message.flags & ~flag_user) != 0) return Error(Kind::corrupt, "unknown flags in a request");
+    SENV_TRY(in.end());
+    return message;
+}
+
 Result<Held> Held::decode(std::string_view payload) {
     Reader in(payload);
     Held message;

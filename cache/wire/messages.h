@@ -90,6 +90,17 @@ struct Held {
     static Result<Held> decode(std::string_view payload);
 };
 
+/// Leases shall keep nothing any more, although somebody holds them.
+struct Release {
+    static constexpr std::uint32_t flag_user = 1;
+
+    std::uint32_t number = 0;  // of a job, or with flag_user a uid
+    std::uint32_t flags = 0;
+
+    std::string encode() const;
+    static Result<Release> decode(std::string_view payload);
+};
+
 struct Progress {
     std::uint32_t items_done = 0;
     std::uint32_t items_total = 0;

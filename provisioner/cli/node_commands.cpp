@@ -11,11 +11,14 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "cache/base/text.h"
 #include "cache/wire/client.h"
 #include "cache/wire/messages.h"
+#include "provisioner/cli/holders.h"
 #include "provisioner/cli/output.h"
 #include "provisioner/resolve/lock.h"
 
@@ -27,7 +30,8 @@ using Json = nlohmann::json;
 using std::chrono::seconds;
 
 constexpr seconds answer_limit{30};
-constexpr seconds gc_limit{3600};  // removing files takes its time
+constexpr std::size_t most_pids = 16;  // of one lease, in a line
+constexpr seconds gc_limit{3600};      // removing files takes its time
 constexpr seconds verify_limit{7 * 86'400};
 constexpr seconds fetch_limit{90'000};  // above the longest that senvd can be configured to
 
@@ -37,6 +41,8 @@ struct Options {
     bool dry_run = false;
     bool quiet = false;
     std::string profile;  // or, for fetch, a lock
+    std::optional<std::uint32_t> job;
+    std::optional<std::uint32_t> uid;
     std::vector<std::string> paths;
 };
 
@@ -56,13 +62,17 @@ Result<wire::Connection> ask(const std::string& socket, const std::string& frame
     return connection;
 }
 
-/// The TEXT that answers the request.
-Result<std::string> ask_for_text(const std::string& socket, const std::string& frame, seconds limit) {
-    auto connection = SENV_TRY(ask(socket, frame));
+Result<std::string> text_from(wire::Connection& connection, seconds limit) {
     const auto reply = SENV_TRY(connection.receive(Clock::now() + limit));
     if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
     if (reply.type != wire::Type::text) return Error(Kind::corrupt, "senvd answered something else than was asked");
     return wire::decode_text(reply.payload);
+}
+
+/// The TEXT that answers the request.
+Result<std::string> ask_for_text(const std::string& socket, const std::string& frame, seconds limit) {
+    auto connection = SENV_TRY(ask(socket, frame));
+    return text_from(connection, limit);
 }
 
 Result<Json> read_json(const std::string& text) {
@@ -72,9 +82,10 @@ Result<Json> read_json(const std::string& text) {
 }
 
 /// What a list that senvd cut leaves out.
-std::string more(const Json& json, const std::string& list, const std::string& verb) {
+std::string more(const Json& json, const std::string& list, const std::string& verb,
+                 const std::string& what = "more profile") {
     const auto left = json.value("more_" + list, std::uint64_t{0});
-    return left == 0 ? "" : verb + count(left, "more profile") + "\n";
+    return left == 0 ? "" : verb + count(left, what) + "\n";
 }
 
 std::string user_of(const Json& lease) {
@@ -105,10 +116,36 @@ std::string space_of(const Json& space) {
     return out + "\n";
 }
 
+/// "PROFILE: job 12 step 0, uid 1000, pids 4711 4712"
+std::string shown_lease(const Json& lease) {
+    std::string text = lease.at("profile").get<std::string>() + ": " + of_job(lease) + ", " + user_of(lease);
+    if (!lease.contains("pids")) return text;
+    std::vector<std::string> pids;
+    for (const auto& pid : lease.at("pids")) pids.push_back(std::to_string(pid.get<pid_t>()));
+    const std::size_t more = pids.size() - std::min(pids.size(), most_pids);
+    pids.resize(pids.size() - more);
+    text += pids.empty() ? ", no process that is seen from here" : ", pids " + join(pids, " ");
+    return more == 0 ? text : text + " and " + std::to_string(more) + " more";
+}
+
+/// Only root sees what other users' processes have open.
+void add_pids(Json& json, uid_t senvd) {
+    std::set<std::string> files;
+    for (const auto& lease : json.at("leases")) files.insert(lease.at("file").get<std::string>());
+    const auto pids = holders(files, senvd);
+    for (auto& lease : json.at("leases")) {
+        const auto found = pids.find(lease.at("file").get<std::string>());
+        lease["pids"] = found == pids.end() ? std::vector<pid_t>() : found->second;
+    }
+}
+
 Result<int> status(const Options& options) {
-    const auto text = SENV_TRY(ask_for_text(options.socket, wire::encode_empty(wire::Type::status), answer_limit));
-    if (options.json) return print(text + "\n");
-    const Json json = SENV_TRY(read_json(text));
+    auto connection = SENV_TRY(ask(options.socket, wire::encode_empty(wire::Type::status)));
+    const std::string text = SENV_TRY(text_from(connection, answer_limit));
+    if (options.json && ::geteuid() != 0) return print(text + "\n");
+    Json json = SENV_TRY(read_json(text));
+    if (::geteuid() == 0) add_pids(json, connection.peer_uid());
+    if (options.json) return print(json.dump() + "\n");
     std::string out = "senvd " + json.at("version").get<std::string>() + ", up for " +
                       std::to_string(json.at("uptime_s").get<std::uint64_t>()) + " s\n";
     out += "store    " + json.at("store").get<std::string>() + ": " +
@@ -117,9 +154,9 @@ Result<int> status(const Options& options) {
            count(json.at("profiles").get<std::uint64_t>(), "profile") + "\n";
     for (const auto& origin : json.at("origins")) out += "origin   " + origin.get<std::string>() + "\n";
     for (const auto& lease : json.at("leases")) {
-        out +=
-            "lease    " + lease.at("profile").get<std::string>() + ": " + of_job(lease) + ", " + user_of(lease) + "\n";
+        out += "lease    " + shown_lease(lease) + "\n";
     }
+    out += more(json, "leases", "lease    ", "more lease");
     out += space_of(json.at("space"));
     for (const auto& fetch : json.at("fetches")) {
         out += "fetching " + fetch.at("profile").get<std::string>() + ": " +
@@ -134,6 +171,21 @@ Result<int> status(const Options& options) {
         }
         for (const auto& who : fetch.at("waiters")) out += "         for " + of_job(who) + ", " + user_of(who) + "\n";
     }
+    return print(out);
+}
+
+Result<int> release(const Options& options) {
+    if (options.job.has_value() == options.uid.has_value()) {
+        return Error(Kind::usage, "cannot release leases without a job, or a user with --uid; of one of them")
+            .hint("see who holds what with `senv status`");
+    }
+    const wire::Release request{options.uid ? *options.uid : *options.job, options.uid ? wire::Release::flag_user : 0};
+    const auto text = SENV_TRY(ask_for_text(options.socket, request.encode(), answer_limit));
+    if (options.json) return print(text + "\n");
+    const Json json = SENV_TRY(read_json(text));
+    std::string out;
+    for (const auto& lease : json.at("released")) out += "released " + shown_lease(lease) + "\n";
+    out += more(json, "released", "released ", "more lease");
     return print(out);
 }
 
@@ -403,12 +455,27 @@ Stores stores_here(const std::string& socket) {
 
 void add_node_commands(CLI::App& app, Action& action) {
     const auto options = std::make_shared<Options>();
-    CLI::App* show = add(app, "status", "What senvd on this node has, holds and fetches", options, &status, action);
-    show->add_flag("--json", options->json, "Print senvd's answer as it is");
+    CLI::App* show =
+        add(app, "status", "What senvd on this node has, holds and fetches, and for whom", options, &status, action);
+    show->add_flag("--json", options->json,
+                   "Print senvd's answer as it is; for root, with the processes that hold leases");
     show->footer(
         "Examples:\n"
         "  senv status\n"
         "  senv status --json | jq '.leases[] | .job'");
+
+    CLI::App* take = add(app, "release", "Let environments go that a job or a user holds on this node (for root)",
+                         options, &release, action);
+    take->add_option("JOB", options->job, "The number of a job: all that its steps hold")->type_name("");
+    take->add_option("--uid", options->uid, "Instead: all that the steps of this user hold")->type_name("UID");
+    take->add_flag("--json", options->json, "Print senvd's answer as it is");
+    take->footer(
+        "For what is held although nobody needs it, as by processes that outlived their job. Steps that run on lose "
+        "files\n"
+        "of their environment when senvd evicts it. `senv status`, run by root, shows the processes that hold each.\n\n"
+        "Examples:\n"
+        "  senv release 4711\n"
+        "  senv release --uid 1000");
 
     CLI::App* collect =
         add(app, "gc", "Remove environments that no job uses (for root and admin_group)", options, &gc, action);

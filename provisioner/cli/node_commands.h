@@ -1,5 +1,5 @@
 // node_commands.h: the subcommands that ask senvd on this node: `senv status`, `senv list`, `senv fetch`, `senv gc`,
-// `senv pin`, `senv unpin`.
+// `senv release`, `senv pin`, `senv unpin`.
 #pragma once
 
 #include <sys/types.h>

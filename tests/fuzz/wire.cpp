@@ -33,6 +33,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         case Type::list: round_trip<List>(payload); break;
         case Type::verify: round_trip<Verify>(payload); break;
         case Type::held: round_trip<Held>(payload); break;
+        case Type::release: round_trip<Release>(payload); break;
         case Type::progress: round_trip<Progress>(payload); break;
         case Type::plan: round_trip<Plan>(payload); break;
         case Type::text: static_cast<void>(decode_text(payload)); break;

@@ -104,10 +104,10 @@ END
 import socket, struct, sys, time
 deaf = []
 profile = sys.argv[2].encode()
-for _ in range(200):
+for job in range(200):
     one = socket.socket(socket.AF_UNIX)
     one.connect(sys.argv[1])
-    payload = struct.pack("<I", len(profile)) + profile + struct.pack("<IIIII", 0, 0, 0, 3, 0)
+    payload = struct.pack("<I", len(profile)) + profile + struct.pack("<IIIII", 0, job, 0, 3, 0)
     one.sendall(struct.pack("<IHH", len(payload), 1, 1) + payload)
     deaf.append(one)
 open(sys.argv[3], "w").close()
@@ -117,6 +117,83 @@ END
     wait_until test -e "$root/deaf"
     run -0 provision "$profile"
     [[ $(senv status --json | jq '.leases | length') -eq 200 ]]    # they are in the sockets nobody reads
+    stop_senvd
+}
+
+@test "leases: one for all that ask for the same, a limit for each user, and root sees and releases them" {
+    publish_closure
+    start_senvd
+    run -0 provision "$profile"
+    python3 - "$support" "$socket" "$profile" "$root/full" <<'END' 3>&- &
+import resource, sys, time
+sys.path.insert(0, sys.argv[1])
+import ask
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held, refused = [], 0
+for request in range(1500):    # the same twice, then others
+    peer = ask.Peer(sys.argv[2])
+    peer.socket.sendall(ask.provision(sys.argv[3], uid=1000, job=request // 2 if request < 200 else request, flags=1))
+    while True:
+        kind, payload = peer.frame()
+        if kind in ask.FINAL:
+            break
+    peer.socket.close()
+    held += peer.fds
+    refused += kind == 33
+with open(sys.argv[4], "w") as file:
+    file.write(f"{len(held)} {refused}\n")
+time.sleep(300)
+END
+    local holder=$!
+    pids+=("$holder")
+    wait_until test -s "$root/full"
+    [[ $(<"$root/full") == "1124 376" ]]    # 100 for 200, and 924
+    [[ $(ls "$root/run/leases" | wc -l) -eq 1024 ]]
+    if [[ $(id -u) -eq 0 ]]; then    # else all are of one user
+        run -0 provision "$profile" --lease --uid 1001
+        run -0 senv status
+        says "lease    $profile: job " " step 0, uid 1000, pids $holder"
+        [[ $(senv status --json | jq -c '.leases[0].pids, .more_leases') == "[$holder]"$'\n24' ]]
+        run -0 senv release 5
+        [[ $output == "released $profile: job 5 step 0, uid 1000" ]]
+        run -0 senv release --uid 1000 --json
+        [[ $(jq '(.released | length) + .more_released' <<<"$output") -eq 1023 ]]
+        no_leases
+        grep -q 'event=released .* job=5 ' "$root/senvd.log"
+        run -1 setpriv --reuid 64002 --regid 64002 --clear-groups "$build/provisioner/cli/senv" release 5 --socket "$socket"
+        says "cannot release leases: only root and senvd's own user may"
+    fi
+    run -0 senv release 12345
+    [[ -z $output ]]
+    run -2 senv release
+    says "cannot release leases without a job"
+    run -2 senv release 5 --uid 1000
+    stop_senvd
+}
+
+@test "HELD costs little, whatever others hold" {
+    publish_closure
+    start_senvd
+    run -0 provision "$profile"
+    run -0 python3 - "$support" "$socket" "$profile" <<'END'
+import resource, struct, sys, time
+sys.path.insert(0, sys.argv[1])
+import ask
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+def request(frame):
+    peer = ask.Peer(sys.argv[2])
+    peer.socket.sendall(frame)
+    while True:
+        kind, payload = peer.frame()
+        if kind in ask.FINAL:
+            return peer.fds, payload
+held = [request(ask.provision(sys.argv[3], job=job, flags=1))[0] for job in range(1000)]
+begin = time.process_time(), time.monotonic()
+for job in range(200):
+    assert request(ask.frame(8, struct.pack("<II", 0, job)))[1][4:].decode() == sys.argv[3]
+print(time.monotonic() - begin[1])
+END
+    python3 -c 'import sys; sys.exit(float(sys.argv[1]) > 5)' "$output"    # it was 0.1 s for each
     stop_senvd
 }
 

@@ -48,7 +48,7 @@ options() {
 
 @test "completion bash: by what stands in front" {
     senv completion bash >senv.bash
-    completes resolve re
+    completes "resolve release" re
     completes "show status" s
     completes --json show --j
     completes --json show one --j

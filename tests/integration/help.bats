@@ -22,7 +22,7 @@ helps() {
 
 @test "senv --help names every command and option" {
     helps --version --config -- senv
-    says resolve lock run export show diff config status list gc pin unpin verify fetch doctor completion /etc/senv/senv.toml \
+    says resolve lock run export show diff config status release list gc pin unpin verify fetch doctor completion /etc/senv/senv.toml \
         "Exit status: 0 done, 1 it could not be done, 2 the command line or a setting makes no sense."
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose --lock -p,--profile --rebuild --json --for-slurm --source --partition --constraint -- senv resolve
     helps -m,--manifest --packages -D,--development -f,--file -e,--expression -L,--load-path --transform --tune --amd-gpu -C,--channels --build --refresh -q,--quiet -v,--verbose -o,--output -- senv lock
@@ -45,6 +45,8 @@ helps() {
     says PROFILE
     helps --socket --json -- senv unpin
     says PROFILE
+    helps --socket --json --uid -- senv release
+    says JOB "senv release --uid 1000"
     helps --socket -q,--quiet --json -- senv verify
     says PATH "Exit status: 0 all is whole, 1 something is damaged"
     helps --socket -q,--quiet --json -- senv fetch

@@ -197,7 +197,7 @@ is_transferring() { [[ $(senv status --json | jq -r '[.fetches[].transfers[].ite
     wait_until test -e "$root/held"
     [[ $(stat -c %a "$root"/run/leases/*) == 600 ]]
     run -0 senv status --json
-    [[ $(jq -c '.leases' <<<"$output") == "[{\"profile\":\"$profile\",\"job\":12,\"step\":0,\"uid\":$([[ $(id -u) -eq 0 ]] && echo 1234 || id -u)}]" ]]
+    [[ $(jq -c '[.leases[] | {profile, job, step, uid}]' <<<"$output") == "[{\"profile\":\"$profile\",\"job\":12,\"step\":0,\"uid\":$([[ $(id -u) -eq 0 ]] && echo 1234 || id -u)}]" ]]
     kill_senvd
     start_senvd
     run -0 senv gc --json

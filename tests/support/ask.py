@@ -4,6 +4,7 @@
   provision PROFILE [--lease] [--progress] [--job N] [--step N] [--uid N] [--hold FILE]
                  with --hold: writes FILE when the answer is there, then keeps the lease until it is killed
   prefetch PROFILE, status, gc, gc-dry-run, pin PROFILE, unpin PROFILE, list [PROFILE], verify [PROFILE], repair [PROFILE]
+  release NUMBER [--user]   the leases of a job, or of a user
   raw HEX [--linger]   sends these bytes, then waits until senvd closes
 
 Exit status: 0 a good answer, 1 an ERROR, 3 closed without an answer.
@@ -107,6 +108,7 @@ def main():
     parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--uid", type=int, default=0)
     parser.add_argument("--hold")
+    parser.add_argument("--user", action="store_true")
     options = parser.parse_args()
     peer = Peer(options.socket)
     flags = (1 if options.lease or options.hold else 0) | (2 if options.progress else 0)
@@ -114,6 +116,8 @@ def main():
         request = provision(options.argument, options.uid, options.job, options.step, flags)
     elif options.request == "prefetch":
         request = frame(2, string(options.argument) + struct.pack("<II", options.uid, options.job))
+    elif options.request == "release":
+        request = frame(9, struct.pack("<II", int(options.argument), options.user))
     elif options.request == "raw":
         request = bytes.fromhex(options.argument)
     elif options.request in ("pin", "unpin"):

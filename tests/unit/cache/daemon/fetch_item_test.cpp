@@ -32,7 +32,8 @@ protected:
         fs::create_directory(dir / "state");
         Repairs repairs;
         auto vouch = [](const Narinfo&) { return Result<void>(); };
-        store.emplace(Store::open(StateDir::open(dir / "state", dir / "leases").value(), "boot", vouch, repairs).value());
+        store.emplace(
+            Store::open(StateDir::open(dir / "state", dir / "leases").value(), "boot", vouch, repairs).value());
         start();
     }
 

@@ -39,7 +39,8 @@ class StoreTest : public testing::Test {
 protected:
     Store open(const std::string& boot = "boot-1") {
         repairs = {};
-        auto store = Store::open(StateDir::open(dir.path().string(), dir / "held").value(), boot, vouch_for_all, repairs);
+        auto store =
+            Store::open(StateDir::open(dir.path().string(), dir / "held").value(), boot, vouch_for_all, repairs);
         EXPECT_THAT(store, IsOk());
         return std::move(store).value();
     }
@@ -259,7 +260,8 @@ TEST_F(StoreTest, KilledAtAnyTimeItComesBackSound) {
         const pid_t child = ::fork();
         if (child == 0) {
             Repairs unused;
-            auto store = Store::open(StateDir::open(dir.path().string(), dir / "held").value(), "boot-1", vouch_for_all, unused);
+            auto store =
+                Store::open(StateDir::open(dir.path().string(), dir / "held").value(), "boot-1", vouch_for_all, unused);
             for (int i = 0; store && i < 1000; ++i) {
                 const MadeItem item = make_item("item-" + std::to_string(round) + "-" + std::to_string(i));
                 if (!store->place(stage(*store, item), item.narinfo)) ::_exit(1);

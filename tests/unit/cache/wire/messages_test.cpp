@@ -80,6 +80,15 @@ TEST(Verify, RoundTrips) {
     EXPECT_FALSE(Verify::decode(payload_of(two.encode()) + "x"));
 }
 
+TEST(Release, RoundTrips) {
+    const auto got = Release::decode(payload_of(Release{1001, Release::flag_user}.encode()));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->number, 1001U);
+    EXPECT_EQ(got->flags, Release::flag_user);
+    EXPECT_FALSE(Release::decode(payload_of(Release{1001, 2}.encode())));
+    EXPECT_FALSE(Release::decode(payload_of(Release{1001, 0}.encode()) + "x"));
+}
+
 TEST(Held, RoundTrips) {
     const auto got = Held::decode(payload_of(Held{1001, 12}.encode()));
     ASSERT_TRUE(got);

@@ -66,15 +66,15 @@ TEST(Lock, DiffersInProfileItemsAndContents) {
     made.closure.push_back({other, lock.closure[0].nar_hash, 1, {}});
     const std::string sizes = " has " + std::to_string(lock.closure[2].nar_size + 1) + " bytes, the lock has " +
                               std::to_string(lock.closure[2].nar_size);
-    EXPECT_EQ(
-        differences(lock, made),
-        (std::vector<std::string>{"the profile is " + other.absolute() + ", the lock has " + lock.profile.absolute(),
-                                  "- " + lock.closure[0].path.absolute(),
-                                  lock.closure[1].path.absolute() + " is " + lock.closure[0].nar_hash.prefixed() +
-                                      ", the lock has " + lock.closure[1].nar_hash.prefixed(),
-                                  lock.closure[2].path.absolute() + sizes,
-                                  lock.closure[3].path.absolute() + " refers to " + other.base() + ", not so in the lock",
-                                  "+ " + other.absolute()}));
+    EXPECT_EQ(differences(lock, made),
+              (std::vector<std::string>{
+                  "the profile is " + other.absolute() + ", the lock has " + lock.profile.absolute(),
+                  "- " + lock.closure[0].path.absolute(),
+                  lock.closure[1].path.absolute() + " is " + lock.closure[0].nar_hash.prefixed() + ", the lock has " +
+                      lock.closure[1].nar_hash.prefixed(),
+                  lock.closure[2].path.absolute() + sizes,
+                  lock.closure[3].path.absolute() + " refers to " + other.base() + ", not so in the lock",
+                  "+ " + other.absolute()}));
     EXPECT_EQ(differences(made, lock).size(), 6U);
     EXPECT_THAT(differences(made, lock), testing::Contains(lock.closure[3].path.absolute() + " refers to " +
                                                            other.base() + " in the lock only"));
