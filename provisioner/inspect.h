@@ -26,6 +26,8 @@ struct NodeClosure {
     std::string store;  // the folder that holds the items
     std::uint64_t items = 0;
     std::uint64_t disk_bytes = 0;
+    bool pinned = false;
+    std::uint64_t leases = 0;
 };
 
 struct Stores {

@@ -23,15 +23,23 @@ Json json_of(const LockedChannel& channel) {
 }
 
 Json closure_json(const Inspected& found) {
-    if (found.lock) return {{"items", found.lock->closure.size()}, {"nar_bytes", nar_bytes(*found.lock)}};
+    if (found.lock) {
+        Json json = {{"items", found.lock->closure.size()}, {"nar_bytes", nar_bytes(*found.lock)}};
+        if (found.node) json["disk_bytes"] = found.node->disk_bytes;
+        return json;
+    }
     if (found.node) return {{"items", found.node->items}, {"disk_bytes", found.node->disk_bytes}};
     return nullptr;
 }
 
 std::string closure_text(const Inspected& found) {
-    if (found.lock) return count(found.lock->closure.size(), "item") + ", " + human_bytes(nar_bytes(*found.lock));
-    if (found.node)
-        return count(found.node->items, "item") + ", " + human_bytes(found.node->disk_bytes) + " on this node's disk";
+    // What a nar has and what a tree takes on a disk are two sizes: each says which it is.
+    const std::string on_disk = found.node ? human_bytes(found.node->disk_bytes) + " on this node's disk" : "";
+    if (found.lock) {
+        return count(found.lock->closure.size(), "item") + ", " + human_bytes(nar_bytes(*found.lock)) + " as nars" +
+               (on_disk.empty() ? "" : ", " + on_disk);
+    }
+    if (found.node) return count(found.node->items, "item") + ", " + on_disk;
     return "not known: only its lock says what it takes";
 }
 

@@ -416,7 +416,8 @@ Result<NodeClosure> closure_on_node(const std::string& socket, const StorePath& 
         return one.at("profile").get<std::string>() == profile.absolute() && one.at("complete").get<bool>();
     });
     if (found == all.end()) return Error(Kind::missing, "it does not have all of it");
-    return NodeClosure{SENV_TRY(store_of_node(socket)), number(*found, "items"), number(*found, "disk_bytes")};
+    return NodeClosure{SENV_TRY(store_of_node(socket)), number(*found, "items"), number(*found, "disk_bytes"),
+                       found->at("pinned").get<bool>(), number(*found, "leases")};
 }
 
 }  // namespace

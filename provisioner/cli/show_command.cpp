@@ -108,6 +108,21 @@ std::string job_text(const SubmittedJob& job) {
     return out + "\n";
 }
 
+/// What keeps it on this host.
+std::string kept_text(const Inspected& found) {
+    if (found.node) {
+        if (found.node->pinned) return "on this node: it is pinned";
+        if (found.node->leases > 0) return "on this node by " + count(found.node->leases, "lease");
+        return "by nothing: senvd may evict it from this node when the disk is full";
+    }
+    if (const auto root = standing_root(found.profile, environment_from(environ))) {
+        const auto days = std::chrono::duration_cast<std::chrono::days>(root->unused).count();
+        return "by the GC root " + printable(root->link) + ", last used " +
+               (days <= 0 ? "today" : count(static_cast<std::uint64_t>(days), "day") + " ago");
+    }
+    return "by no GC root of senv's for you on this host";
+}
+
 std::string as_text(const Inspected& found, const std::optional<SubmittedJob>& job) {
     std::string out = job ? job_text(*job) : "";
     out += "profile   " + found.profile.absolute() + "\n";
@@ -115,8 +130,8 @@ std::string as_text(const Inspected& found, const std::optional<SubmittedJob>& j
         out += "system    " + printable(found.lock->system) + "\n";
         out += "guix      " + printable(found.lock->guix_version) + "\n";
     }
-    return out + "closure   " + closure_text(found) + "\n" + channels_text(found, job) + packages_of(found) +
-           variables_of(found);
+    return out + "closure   " + closure_text(found) + "\nkept      " + kept_text(found) + "\n" +
+           channels_text(found, job) + packages_of(found) + variables_of(found);
 }
 
 template <class T>
@@ -144,6 +159,13 @@ Json job_json(const SubmittedJob& job) {
             {"pure", job.resolution.keeping.pure}};
 }
 
+Json kept_json(const Inspected& found) {
+    const auto root = standing_root(found.profile, environment_from(environ));
+    return {{"root", root ? Json(root->link) : Json()},
+            {"pinned", found.node ? Json(found.node->pinned) : Json()},
+            {"leases", found.node ? Json(found.node->leases) : Json()}};
+}
+
 std::string as_json(const Inspected& found, const std::optional<SubmittedJob>& job) {
     const auto channels = channels_of(found, job);
     Json references;
@@ -158,6 +180,7 @@ std::string as_json(const Inspected& found, const std::optional<SubmittedJob>& j
                  {"system", found.lock ? Json(found.lock->system) : Json()},
                  {"guix", found.lock ? Json({{"version", found.lock->guix_version}}) : Json()},
                  {"closure", closure_json(found)},
+                 {"kept", kept_json(found)},
                  {"channels", found.lock || !channels.empty() ? json_of(channels) : Json()},
                  {"references", references},
                  {"packages", found.contents ? json_of(found.contents->packages) : Json()},
@@ -312,9 +335,9 @@ void add_show_command(CLI::App& app, Action& action) {
         ->capture_default_str();
     command->add_flag("--json", options->json, "Print it as JSON; what is not known is null");
     command->footer(
-        "Starts no Guix. A lock says what the environment takes and which channels made it; packages and variables "
-        "are\n"
-        "read from the profile, which must be in /gnu/store or in the store of this node's senvd.\n\n"
+        "Starts no Guix, and does not count as a use. A lock says what the environment takes and which channels made\n"
+        "it; packages and variables are read from the profile, which must be in /gnu/store or in the store of this\n"
+        "node's senvd.\n\n"
         "Of a job that runs on this node, that is the profile which its script, or else its latest step, is in. Of "
         "any\n"
         "other job, waiting, running or ended, it is what it was submitted with, if that was done from this home, and "

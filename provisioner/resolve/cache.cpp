@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
+#include <vector>
 
 #include "cache/verify/digest.h"
 #include "provisioner/jobs.h"
@@ -93,6 +94,32 @@ std::string guix_state(const Environment& environment) {
 std::string guix_roots(const Environment& environment) {
     const std::string user = user_name(environment);
     return user.empty() ? "" : guix_state(environment) + "/profiles/per-user/" + user + "/senv";
+}
+
+std::optional<StandingRoot> standing_root(const StorePath& profile, const Environment& environment) {
+    std::vector<std::string> folders = {guix_roots(environment)};
+    if (const auto own = cache_folder(environment)) folders.push_back(*own + "/roots");
+    for (const std::string& folder : folders) {
+        const std::string link = folder + "/" + profile.base();
+        if (read_link(link) != profile.absolute()) continue;
+        if (const auto age = age_of(link)) return StandingRoot{link, *age};
+    }
+    return std::nullopt;
+}
+
+bool keep_root(const StorePath& profile, const Environment& environment, const std::string& store) {
+    if (const auto root = standing_root(profile, environment)) {
+        touch(root->link);
+        return false;
+    }
+    std::error_code error;
+    const std::string folder = guix_roots(environment);
+    // A lock often is of another host. In a job, /gnu/store is that of senvd, and there is no Guix.
+    if (folder.empty() || !fs::exists(guix_state(environment), error) ||
+        !fs::exists(store + "/" + profile.base(), error))
+        return false;
+    fs::create_directory(folder, error);
+    return static_cast<bool>(replace_link(profile.absolute(), folder + "/" + profile.base()));
 }
 
 Result<WorkFolder> WorkFolder::temporary() {

@@ -11,6 +11,7 @@
 //            work.XXXXXX/           files for a Guix that is running; gone with it
 //          Guix's folder: STATE/profiles/per-user/USER/senv/HASH-profile. A root is a link that reads as the profile; that
 //          the profile exists is the daemon's promise and not looked at, since the store may be on another host.
+//          The time of a root is that of its last use: a resolution, a lock, the name of the profile.
 // Sharing  Any number of processes and hosts (NFS): files appear by rename, links by name of what they hold.
 // Errors   Error::sys with the file's name. A damaged entry is no error but absent.
 #pragma once
@@ -32,6 +33,17 @@ namespace senv {
 std::string guix_state(const Environment& environment);
 /// Guix's own folder for the GC roots that senv makes for this user; empty when he has no name. It may not exist.
 std::string guix_roots(const Environment& environment);
+
+/// A GC root that senv made for this user, and how long it has not been used.
+struct StandingRoot {
+    std::string link;
+    std::chrono::seconds unused;
+};
+std::optional<StandingRoot> standing_root(const StorePath& profile, const Environment& environment);
+
+/// For who uses an environment that is there already: touches its root, so that it is not removed as unused. Where none
+/// stands, makes one, if `store`, which is /gnu/store, has the profile and Guix has its state on this host. True: it made one.
+bool keep_root(const StorePath& profile, const Environment& environment, const std::string& store);
 
 /// A folder for one run of Guix. Removed with all it holds, and with the copies that Guile compiled of it.
 class WorkFolder {

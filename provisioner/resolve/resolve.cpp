@@ -267,13 +267,25 @@ Result<Resolved> rebuild(const Request& request, const Config& config, const Env
         .hint("compare them with `senv diff " + name + " " + made.profile.absolute() + "`");
 }
 
+/// An environment that is there already is used.
+Resolved used(Known known, const std::string& how, const Config& config, const Environment& environment) {
+    const bool made = keep_root(known.resolution.profile, environment, std::string(store_prefix));
+    // Who only ever uses locks has roots that are not used any more, too.
+    if (const auto cache = made ? Cache::open(environment) : Result<Cache>(Error(Kind::missing, "no new root"))) {
+        cache->remove_unused(config.unused_limit);
+    }
+    return {std::move(known), false, how};
+}
+
 Result<Resolved> answer(const Request& request, const Config& config, const Environment& environment,
                         const ResolveOptions& options) {
     SENV_TRY(request.check());
     if (request.rebuild) return rebuild(request, config, environment, options);
-    if (!request.lock.empty()) return Resolved{SENV_TRY(lock_of(request)).known, false, "from a lock"};
+    if (!request.lock.empty()) {
+        return used(SENV_TRY(lock_of(request)).known, "from a lock", config, environment);
+    }
     if (!request.profile.empty()) {
-        return Resolved{SENV_TRY(known_from_profile(request.profile)), false, "from a profile"};
+        return used(SENV_TRY(known_from_profile(request.profile)), "from a profile", config, environment);
     }
     const Request tuned_request = SENV_TRY(tuned(request, config, options));
     const Inputs inputs = SENV_TRY(Inputs::read(tuned_request, SENV_TRY(system_of_this_host())));

@@ -3,7 +3,8 @@
 // Shape    Known inputs (closed.h, cache.h) are answered from the cache and start no guix. Everything else is resolved by the
 //          user's guix, realised by his guix-daemon, protected by a GC root, recorded, and remembered if the inputs are closed.
 //          Of several processes of a user with the same closed inputs, one runs guix and the others take its result.
-//          A lock and a profile are there already (given.h); but a lock can be rebuilt: resolved from its texts at its
+//          A lock and a profile are there already (given.h): their GC root is touched, or made where this host's Guix has the
+//          profile, so that what is used is not collected; but a lock can be rebuilt: resolved from its texts at its
 //          channels, and compared.
 // Tuning   For --tune=auto, the CPU that the site's configuration names for where the job is to run; never this host's.
 // Read once  What was read at the beginning is what runs: closed inputs are handed to Guix as private copies. Open ones stay

@@ -52,6 +52,32 @@ calls() { wc -l <"$CALLS"; }
     [[ $(calls) -eq 2 ]]
 }
 
+@test "what is used by its lock or its name is not removed as unused" {
+    local link=$GUIX_STATE_DIRECTORY/profiles/per-user/ada/senv/${PROFILE##*/} use
+    run -0 senv lock -m m.scm -o m.lock
+    for use in "--lock m.lock" "--profile $PROFILE"; do
+        touch -h -d '100 days ago' "$link"
+        run -0 senv show m.lock
+        says "kept      by the GC root $link, last used 100 days ago"
+        [[ $(senv show --json m.lock | jq -r .kept.root) == "$link" ]]
+        resolve $use
+        [[ $status -eq 0 && $output == "$PROFILE" ]]
+        run -0 senv show m.lock
+        says "kept      by the GC root $link, last used today"
+        # The next resolution of anything removes what was not used for unused_days.
+        echo "(list \"$use\")" >other.scm
+        sed "s/${PROFILE##*/}/88888888888888888888888888888888-profile/g" "$DESCRIPTION" >description
+        PROFILE=/gnu/store/88888888888888888888888888888888-profile DESCRIPTION=$PWD/description resolve -m other.scm
+        [[ $status -eq 0 && $(readlink "$link") == "$PROFILE" ]]
+    done
+    touch -h -d '100 days ago' "$link"
+    echo '(list "more")' >other.scm
+    resolve -m m.scm --refresh
+    rm "$link"
+    run -0 senv show m.lock
+    says "kept      by no GC root"
+}
+
 @test "--refresh runs guix for what is known, and what it gives is known then" {
     resolve -m m.scm
     PROFILE=/gnu/store/88888888888888888888888888888888-profile

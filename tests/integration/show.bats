@@ -19,7 +19,7 @@ load helpers
     run -0 senv fetch "$profile"
     run -0 --separate-stderr senv show "$profile"
     [[ -z $stderr ]]
-    says "profile   $profile" "closure   3 items, " " on this node's disk" "channels  not known: only its lock names them" \
+    says "profile   $profile" "closure   3 items, " " on this node's disk" "kept      by nothing: senvd may evict it" "channels  not known: only its lock names them" \
         $'\nPACKAGE  VERSION  OUTPUT\ntool     2.0      out\n' \
         $'\nTOOL_PATH         $GUIX_ENVIRONMENT/share:$TOOL_PATH' $'\nPATH              $GUIX_ENVIRONMENT/bin:$PATH\n'
     ln -s "$profile" "$root/generation"
@@ -33,6 +33,13 @@ load helpers
     run -0 senv show --json "$root/lock"
     [[ $(jq -c '[.packages[0].name, .closure.items, .channels, .guix.version]' <<<"$output") == '["tool",3,[],"1.5.0"]' ]]
     [[ $(jq .closure.nar_bytes <<<"$output") -eq $(jq '[.closure[].size] | add' "$root/lock") ]]
+    # The same size as in `senv list`, beside what the nars have.
+    [[ $(jq .closure.disk_bytes <<<"$output") -eq $(senv list --json | jq '.profiles[0].disk_bytes') ]]
+    run -0 senv show "$root/lock"
+    says "closure   3 items, " " as nars, $(senv list | sed -E 's/.*items, ([^,]*),.*/\1/') on this node's disk"
+    run -0 senv pin "$profile"
+    run -0 senv show "$root/lock"
+    says "kept      on this node: it is pinned"
     stop_senvd
 }
 

@@ -84,6 +84,39 @@ TEST_F(ResolveCache, FindsWhatItKeptWhileTheRootStands) {
     EXPECT_FALSE(cache.find(key, {}, want));
 }
 
+TEST_F(ResolveCache, WhatIsUsedKeepsItsRootOrGetsANewOne) {
+    const Environment environment = {{"HOME", dir / "home"}, {"USER", "ada"}, {"GUIX_STATE_DIRECTORY", dir / "guix"}};
+    const std::string store = dir / "store";
+    const std::string link = guix_roots + "/" + lock.profile.base();
+    EXPECT_FALSE(keep_root(lock.profile, environment, store));  // no Guix here
+    EXPECT_FALSE(fs::exists(dir / "home"));
+    allow_guix_roots();
+    EXPECT_FALSE(keep_root(lock.profile, environment, store));  // not in its store
+    EXPECT_FALSE(standing_root(lock.profile, environment));
+    fs::create_directories(store + "/" + lock.profile.base());
+    EXPECT_TRUE(keep_root(lock.profile, environment, store));
+    EXPECT_EQ(fs::read_symlink(link), lock.profile.absolute());
+
+    age(link, 100 * 24h);
+    EXPECT_EQ(standing_root(lock.profile, environment)->link, link);
+    EXPECT_GE(standing_root(lock.profile, environment)->unused, 100 * 24h);
+    EXPECT_FALSE(keep_root(lock.profile, environment, store));
+    EXPECT_LT(standing_root(lock.profile, environment)->unused, 1h);
+    open().remove_unused(90 * 24h);
+    EXPECT_TRUE(standing_root(lock.profile, environment));
+
+    fs::remove(link);
+    const std::string other = own + "/roots/" + lock.profile.base();  // where Guix is on another host of this home
+    fs::create_symlink(lock.profile.absolute(), other);
+    age(other, 100 * 24h);
+    EXPECT_FALSE(keep_root(lock.profile, environment, store));
+    EXPECT_LT(standing_root(lock.profile, environment)->unused, 1h);
+    fs::remove(other);
+    fs::create_symlink("/gnu/store/88888888888888888888888888888888-other", link);
+    EXPECT_TRUE(keep_root(lock.profile, environment, store));
+    EXPECT_EQ(fs::read_symlink(link), lock.profile.absolute());
+}
+
 TEST_F(ResolveCache, KeepsRootsItselfWhereGuixHasNoPlace) {
     const Cache cache = open();
     keep(cache);
