@@ -19,6 +19,7 @@ std::string since(std::int64_t seconds_ago) {
 Result<std::vector<StoredProfile>> Collector::profiles(const Running& running, std::int64_t now) {
     Catalog& catalog = store_.catalog();
     SENV_TRY(catalog.record_uses(board_.take_uses()));
+    SENV_TRY(catalog.leave_the_future(now));
     std::map<StorePath, StoredProfile> known;
     for (auto& use : SENV_TRY(catalog.profiles())) {
         StoredProfile one{use.profile, use.last_use};

@@ -1534,7 +1534,8 @@ private:
             const auto add = [&](const StorePath& profile) -> Listed& {
                 return all.try_emplace(profile, Listed{profile}).first->second;
             };
-            for (const auto& use : SENV_TRY(store_.catalog().profiles())) add(use.profile).last_use = use.last_use;
+            for (const auto& use : SENV_TRY(store_.catalog().profiles()))
+                add(use.profile).last_use = std::min(use.last_use, now_seconds());
             for (const auto& profile : store_.pins()) add(profile).pinned = true;
             for (const auto& lease : store_.leases().live()) ++add(lease.profile).leases;
 

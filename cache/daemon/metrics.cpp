@@ -125,8 +125,18 @@ void Metrics::evicted(std::uint64_t items, std::uint64_t bytes) noexcept {
 }
 
 void Metrics::stored(const StoreFigures& figures) {
-    const std::lock_guard lock(stored_mutex_);
-    stored_ = figures;
+    {
+        const std::lock_guard lock(stored_mutex_);
+        stored_ = figures;
+        ++times_stored_;
+    }
+    stored_again_.notify_all();
+}
+
+void Metrics::await_stored(const std::stop_token& stop, std::chrono::milliseconds limit) {
+    std::unique_lock lock(stored_mutex_);
+    stored_again_.wait_for(lock, stop, limit, [&] { return times_stored_ != times_awaited_; });
+    times_awaited_ = times_stored_;
 }
 
 std::string Metrics::text() const {

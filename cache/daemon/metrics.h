@@ -11,11 +11,13 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,6 +96,9 @@ public:
     /// Not for the warm path: it takes a lock, for as long as it takes to copy them.
     void stored(const StoreFigures& figures);
 
+    /// Until stored() is called the next time, at most that long: what is counted and what is looked up are then of one moment.
+    void await_stored(const std::stop_token& stop, std::chrono::milliseconds limit);
+
     /// What is in the store is left out until stored() was called.
     std::string text() const;
 
@@ -136,6 +141,9 @@ private:
     Counter damaged_items_{0};
     Counter repaired_items_{0};
     mutable std::mutex stored_mutex_;
+    std::condition_variable_any stored_again_;
+    std::uint64_t times_stored_ = 0;
+    std::uint64_t times_awaited_ = 0;
     std::optional<StoreFigures> stored_;
 };
 

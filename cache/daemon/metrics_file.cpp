@@ -9,8 +9,8 @@
 
 namespace senv {
 
-MetricsFile::MetricsFile(std::string path, Text text, std::chrono::milliseconds period)
-    : path_(std::move(path)), text_(std::move(text)), period_(period) {
+MetricsFile::MetricsFile(std::string path, Text text, Wait wait)
+    : path_(std::move(path)), text_(std::move(text)), wait_(std::move(wait)) {
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
@@ -18,12 +18,9 @@ MetricsFile::~MetricsFile() = default;  // the thread is the last member: it end
 
 void MetricsFile::run(const std::stop_token& stop) {
     name_thread("senvd-metrics");
-    std::mutex mutex;
-    std::condition_variable_any never;
-    std::unique_lock lock(mutex);
     while (!stop.stop_requested()) {
         write();
-        never.wait_for(lock, stop, period_, [] { return false; });
+        wait_(stop);
     }
     write();
 }
@@ -38,6 +35,15 @@ void MetricsFile::write() {
     });
     if (!done && !std::exchange(warned_, true)) log_error(Level::warning, "metrics-file", done.error());
     if (done) warned_ = false;
+}
+
+MetricsFile::Wait every(std::chrono::milliseconds period) {
+    return [period](const std::stop_token& stop) {
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        never.wait_for(lock, stop, period, [] { return false; });
+    };
 }
 
 }  // namespace senv

@@ -31,7 +31,7 @@ namespace senv {
 namespace {
 
 constexpr const char* boot_id_file = "/proc/sys/kernel/random/boot_id";
-constexpr std::chrono::seconds metrics_period{15};
+constexpr std::chrono::seconds metrics_limit{45};  // without new figures of the engine
 
 /// Before there are threads: all of them run where this one does.
 Result<void> share_machine(const ServerConfig& config) {
@@ -165,7 +165,8 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
     std::optional<MetricsFile> metrics_file;
     if (!config.metrics_file.empty()) {
         const auto text = [&]() -> Result<std::string> { return metrics.text(); };
-        nicer(config.nice, [&] { metrics_file.emplace(config.metrics_file, text, metrics_period); });
+        const auto wait = [&](const std::stop_token& stop) { metrics.await_stored(stop, metrics_limit); };
+        nicer(config.nice, [&] { metrics_file.emplace(config.metrics_file, text, wait); });
     }
 
     Board board;

@@ -288,6 +288,13 @@ Result<void> Catalog::record_uses(std::span<const ProfileUse> uses) {
     });
 }
 
+Result<void> Catalog::leave_the_future(std::int64_t now) {
+    const std::string late = std::to_string(now);
+    const std::string cut = "UPDATE profiles SET last_use = " + late + " WHERE last_use > " + late +
+                            "; UPDATE items SET added = " + late + " WHERE added > " + late;
+    return state_->together([&] { return execute(state_->db.get(), cut.c_str(), "cannot write the catalog"); });
+}
+
 Result<std::vector<ProfileUse>> Catalog::profiles() {
     auto all = SENV_TRY(Statement::prepare(state_->db.get(), "SELECT base, last_use FROM profiles ORDER BY base"));
     std::vector<ProfileUse> uses;

@@ -71,6 +71,8 @@ public:
     /// Only ever moves forward. In one transaction.
     Result<void> record_uses(std::span<const ProfileUse> uses);
     Result<std::vector<ProfileUse>> profiles();
+    /// Times later than that were written while the node's clock ran ahead: they become `now`, so that they age from here on.
+    Result<void> leave_the_future(std::int64_t now);
     Result<void> forget_profiles(std::span<const StorePath> profiles);
 
     /// Moves what was committed from the log into the database, and waits for the disk. From a thread with a Catalog of

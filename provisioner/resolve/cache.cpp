@@ -57,6 +57,11 @@ std::optional<std::chrono::seconds> age_of(const std::string& path) {
     return std::chrono::seconds(std::time(nullptr) - info.st_mtime);
 }
 
+// Of what was touched while the clock of a host ran ahead, more than clocks differ.
+bool is_future(std::chrono::seconds age) {
+    return age < -std::chrono::seconds(clock_difference);
+}
+
 Result<void> make_folder(const std::string& path) {
     std::error_code error;
     fs::create_directories(path, error);
@@ -187,7 +192,7 @@ std::optional<Known> Cache::find(const std::string& key, std::optional<std::chro
     const std::string entry = dir_ + "/keys/" + key;
     const auto text = read_small_file(entry, max_key_bytes);
     const auto age = age_of(entry);
-    if (!text || !age || (max_age && *age > *max_age)) return std::nullopt;
+    if (!text || !age || (max_age && (*age > *max_age || is_future(*age)))) return std::nullopt;
     std::string_view line = *text;
     const bool untuned = line.ends_with(untuned_line);
     if (untuned) line.remove_suffix(untuned_line.size());
@@ -253,6 +258,7 @@ void Cache::remove_unused(std::chrono::hours unused) const {
     for (const std::string& dir : {guix_roots_, dir_ + "/roots", dir_ + "/locks", dir_ + "/keys"}) {
         for_each_entry(dir, [&](const std::string& path) {
             if (older_than(path, unused)) ::unlink(path.c_str());
+            if (const auto age = age_of(path); age && is_future(*age)) touch(path);  // from here on it ages
         });
     }
     for_each_entry(dir_, [&](const std::string& path) {

@@ -94,3 +94,24 @@ waits_for() { log_has pending "profile=$profile" "job=$1"; }
     figure 'senvd_requests_total{result="failed"}' 1
     figure senvd_connections 0
 }
+
+@test "figures: what is counted and what is looked up are of one moment in each file" {
+    publish_closure
+    use_figures
+    start_senvd
+    wait_until grep -q '^senvd_store_items 0$' "$root/figures/senvd.prom"
+    run -0 provision "$profile"
+    run -0 senv gc    # nothing is held
+    run -0 provision "$profile"
+    # Whenever the file is replaced: fetched items are in the store, or were evicted.
+    local _ seen=0
+    for _ in {1..250}; do
+        figures=$(<"$root/figures/senvd.prom")
+        figure senvd_store_items "$(($(awk '/^senvd_fetched_items_total/ { n += $2 } END { print n }' <<<"$figures") -
+            $(awk '/^senvd_evicted_items_total/ { print $2 }' <<<"$figures")))"
+        [[ $figures != *$'\nsenvd_store_items 3\n'* ]] || { seen=1; break; }
+        sleep 0.1
+    done
+    ((seen))
+    stop_senvd
+}

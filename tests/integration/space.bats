@@ -218,3 +218,29 @@ hold() {    # PROFILE OPTION…: leases it until $holder is killed
     pids+=("$holder")
     wait_until test -e "$root/held"
 }
+
+@test "a clock that ran ahead: what was used then is evicted like all else, and nobody is told of a use to come" {
+    publish_closure
+    settings='grace = 1'
+    start_senvd
+    run -0 provision "$profile"
+    stop_senvd
+    python3 - "$root/state/db" <<'END'
+import sqlite3, sys, time
+catalog = sqlite3.connect(sys.argv[1])
+catalog.execute("UPDATE profiles SET last_use = ?", (int(time.time()) + 30 * 86400,))
+catalog.execute("UPDATE items SET added = ?", (int(time.time()) + 30 * 86400,))
+catalog.commit()
+catalog.close()
+END
+    [[ $(id -u) -ne 0 ]] || chown 64001:64001 "$root"/state/db*
+    start_senvd
+    [[ $(senv list --json | jq '.profiles[0].last_use <= now + 1') == true ]]
+    run -0 senv gc
+    says "kept $profile: used 0 s ago"
+    sleep 2.1
+    run -0 senv gc
+    says "evicted $profile"
+    nothing_in store
+    stop_senvd
+}

@@ -45,7 +45,7 @@ TEST(MetricsFile, IsWrittenAtTheStartAndAtTheEnd) {
     std::atomic<int> value{1};
     {
         const MetricsFile file(
-            path, [&]() -> Result<std::string> { return "x " + std::to_string(value) + "\n"; }, hours(10));
+            path, [&]() -> Result<std::string> { return "x " + std::to_string(value) + "\n"; }, every(hours(10)));
         EXPECT_TRUE(becomes_true([&] { return content(path) == "x 1\n"; }));
         value = 2;
     }
@@ -67,7 +67,7 @@ TEST(MetricsFile, IsWrittenAnewOnlyWhenTheTextIsAnother) {
             ++asked;
             return std::to_string(value);
         },
-        milliseconds(1));
+        every(milliseconds(1)));
     EXPECT_TRUE(becomes_true([&] { return content(path) == "1"; }));
     struct stat before = {};
     ASSERT_EQ(::stat(path.c_str(), &before), 0);
@@ -93,7 +93,7 @@ TEST(MetricsFile, SaysOnceThatItCannotBeWrittenAndOnceMoreWhenThatComesBack) {
     testing::internal::CaptureStderr();
     {
         const MetricsFile file(
-            path, [&]() -> Result<std::string> { return std::to_string(++asked); }, milliseconds(1));
+            path, [&]() -> Result<std::string> { return std::to_string(++asked); }, every(milliseconds(1)));
         EXPECT_TRUE(a_few_more());
         fs::create_directory(folder);
         EXPECT_TRUE(becomes_true([&] { return fs::exists(path); }));

@@ -295,5 +295,20 @@ TEST(Metrics, AreCountedByManyThreadsAtOnce) {
     EXPECT_THAT(text, HasSubstr("senvd_warm_answer_seconds_sum 0.04\nsenvd_warm_answer_seconds_count 40000\n"));
 }
 
+TEST(Metrics, TellWhenWhatIsStoredIsKnownAgain) {
+    Metrics metrics("1", 0, {});
+    std::stop_source stop;
+    metrics.stored({});
+    metrics.await_stored(stop.get_token(), std::chrono::hours(1));  // before the wait, and not waited for yet
+    std::jthread later([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        metrics.stored({});
+    });
+    metrics.await_stored(stop.get_token(), std::chrono::hours(1));
+    metrics.await_stored(stop.get_token(), std::chrono::milliseconds(1));
+    std::jthread stopper([&] { stop.request_stop(); });
+    metrics.await_stored(stop.get_token(), std::chrono::hours(1));
+}
+
 }  // namespace
 }  // namespace senv

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "cache/verify/digest.h"
 #include "tests/support/items.h"
@@ -174,6 +175,28 @@ TEST(Catalog, RefusesOneOfANewerRelease) {
     file.put(9);
     file.close();
     EXPECT_THAT(Catalog::open(dir / "db"), FailsWith(Kind::usage, "newer"));
+}
+
+TEST(Catalog, TimesOfAClockThatRanAheadBecomeNow) {
+    const TempDir dir;
+    auto catalog = Catalog::open(dir / "db");
+    ASSERT_THAT(catalog, IsOk());
+    const std::vector<ProfileUse> uses = {{path_of("past"), 50}, {path_of("future"), 1'000'000}};
+    ASSERT_THAT(catalog->record_uses(uses), IsOk());
+    ASSERT_THAT(catalog->leave_the_future(100), IsOk());
+    const auto kept = catalog->profiles();
+    ASSERT_THAT(kept, IsOk());
+    std::map<StorePath, std::int64_t> last;
+    for (const auto& use : *kept) last.emplace(use.profile, use.last_use);
+    EXPECT_EQ(last.at(path_of("past")), 50);
+    EXPECT_EQ(last.at(path_of("future")), 100);
+    ASSERT_THAT(catalog->leave_the_future(200), IsOk());
+    EXPECT_EQ(catalog->profiles()->size(), 2U);
+    const std::vector<ProfileUse> later = {{path_of("future"), 150}};
+    ASSERT_THAT(catalog->record_uses(later), IsOk());
+    const auto again = catalog->profiles();
+    ASSERT_THAT(again, IsOk());
+    for (const auto& use : *again) EXPECT_EQ(use.last_use, use.profile == path_of("future") ? 150 : 50);
 }
 
 }  // namespace
