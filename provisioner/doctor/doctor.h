@@ -28,7 +28,9 @@ struct Installation {
     std::string gnu_store = "/gnu/store";
     std::vector<std::string> slurm_confs = {"/etc/slurm/slurm.conf",
                                             "/run/slurm/conf/slurm.conf"};  // unless Slurm says
-    uid_t administrator = 0;                                                // whom plugins and keys must belong to
+    std::string sent_slurm_conf =
+        "/run/slurm/conf/slurm.conf";  // what slurmctld sent to slurmd, if it did ("configless")
+    uid_t administrator = 0;           // whom plugins and keys must belong to
 };
 
 struct Findings {

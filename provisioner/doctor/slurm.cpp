@@ -41,6 +41,14 @@ std::string config_file(const Installation& installation, const Commands& comman
     return {};
 }
 
+/// What slurmctld names is its own slurm.conf; this host may have got its text, and have another of that name from before.
+std::string config_in_force(const Installation& installation, const Commands& commands, Slurm& slurm) {
+    if (std::string file = commands.variable("SLURM_CONF"); !file.empty()) return file;
+    std::error_code ignored;
+    slurm.is_sent = fs::exists(installation.sent_slurm_conf, ignored);
+    return slurm.is_sent ? installation.sent_slurm_conf : slurm_setting(slurm.config, "SLURM_CONF").value_or("");
+}
+
 /// Without slurmctld: out of the file itself, and without what that includes.
 void read_config_file(Slurm& slurm, const std::string& file, const Error& silence) {
     const bool no_command = silence.kind() == Kind::missing;
@@ -146,8 +154,9 @@ Slurm look_at_slurm(const Installation& installation, const Commands& commands) 
     auto config = commands.output({"scontrol", "show", "config"}, config_limit);
     if (config) {
         slurm.config = *std::move(config);
-        const auto file = slurm_setting(slurm.config, "SLURM_CONF").value_or("");
-        slurm.check = {"slurm", State::ok, "slurmctld answers; " + file, ""};
+        const std::string file = config_in_force(installation, commands, slurm);
+        slurm.check = {"slurm", State::ok,
+                       "slurmctld answers; " + file + (slurm.is_sent ? ", which slurmctld sent here" : ""), ""};
         slurm.plugstack = (fs::path(file).parent_path() / "plugstack.conf").string();
     } else {
         read_config_file(slurm, config_file(installation, commands), config.error());
@@ -206,7 +215,11 @@ Result<PluginSettings> PluginSettings::parse(const std::vector<std::string>& wor
 Plugstack look_at_plugstack(const Slurm& slurm) {
     const std::string name = "plugstack";
     if (slurm.plugstack.empty()) return {{name, State::not_here, "there is no configuration of Slurm here", ""}, {}};
-    const std::string hint = "copy senv's plugstack.conf to plugstack.conf.d/senv.conf beside it, and include that";
+    const std::string hint = slurm.is_sent
+                                 ? "put senv's line into the plugstack.conf of slurmctld's host itself: of files that "
+                                   "it includes, none is sent"
+                                 : "copy senv's plugstack.conf to plugstack.conf.d/senv.conf beside it, and "
+                                   "include that";
     auto lines = senv_plugins(slurm.plugstack);
     if (!lines) return {{name, State::problem, lines.error().what(), hint}, {}};
     const auto is_main = [](const PluginLine& line) { return fs::path(line.plugin).filename() == "spank_senv.so"; };

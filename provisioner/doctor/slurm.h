@@ -24,6 +24,7 @@ struct Slurm {
     Check check;
     std::string config;                   // text with its settings; empty when there is none to be had
     std::string plugstack;                // the file, where there should be one; empty when that is not known
+    bool is_sent = false;                 // slurmctld sends its configuration to this host
     std::string version;                  // "22.05.8", or empty
     std::optional<bool> is_compute_node;  // by its list
     bool has_srun = false;

@@ -35,6 +35,7 @@ protected:
         installation.senvd_config = dir / "etc/senvd.toml";
         installation.gnu_store = dir / "gnu";
         installation.slurm_confs = {dir / "nothing", dir / "etc/slurm.conf"};
+        installation.sent_slurm_conf = dir / "sent/slurm.conf";
         installation.administrator = ::geteuid();
         slurm("slurmctld");
         program("srun", "echo slurm-wlm 22.05.8");
@@ -234,6 +235,25 @@ TEST_F(Doctor, PluginThatRemembersJobs) {
     file("etc/cli_filter_senv.so", "text");
     look();
     expect("jobs", State::problem, "is no library for this machine");
+}
+
+TEST_F(Doctor, ConfigurationThatSlurmctldSent) {
+    fs::create_directory(dir / "sent");
+    file("sent/slurm.conf", "");
+    file("sent/plugstack.conf", "include plugstack.conf.d/*\n");
+    look();  // although the file beside slurmctld's slurm.conf, left on this host from before, names the plugin
+    expect("slurm", State::ok, "slurmctld answers; " + (dir / "sent/slurm.conf") + ", which slurmctld sent here");
+    expect("plugstack", State::problem, "no line of " + (dir / "sent/plugstack.conf"));
+    EXPECT_THAT(check("plugstack").hint, HasSubstr("plugstack.conf of slurmctld's host itself"));
+    fs::copy_file(dir / "etc/plugstack.conf", dir / "sent/plugstack.conf", fs::copy_options::overwrite_existing);
+    look();
+    expect("plugstack", State::ok, dir / "sent/plugstack.conf:1: required ");
+    fs::remove(dir / "sent/plugstack.conf");
+    look();
+    expect("plugstack", State::problem, "sent/plugstack.conf");
+    installation.environment["SLURM_CONF"] = dir / "etc/slurm.conf";
+    look();
+    expect("plugstack", State::ok, dir / "etc/plugstack.conf:1: required ");
 }
 
 TEST_F(Doctor, SlurmctldThatDoesNotAnswer) {
