@@ -125,7 +125,8 @@ using KeeperJob = std::variant<SyncJob, RemoveJob>;
 struct Origin {
     std::string url;
     OriginState state{};
-    std::string wish{};  // what it said when it asked for time
+    std::string wish{};     // what it said when it asked for time
+    std::string trouble{};  // why it was of no use when it was asked last; none when it gave what is believed
 };
 
 /// One item on its way, however many closures want it.
@@ -929,6 +930,7 @@ private:
         }
         auto* refusal = std::get_if<Refusal>(&*message.answer);
         count_narinfo(message);
+        note_trouble(message);
         if (refusal == nullptr || is_answer(refusal->outcome)) answered(message.origin);
         if (refusal != nullptr && refusal->wished) give_time(message.origin, refusal->error, *refusal->wished);
         if (refusal != nullptr && refusal->outcome == Outcome::absent) {
@@ -948,6 +950,19 @@ private:
         // When nobody can have the bytes, what it refers to need not be asked for.
         if (next_step(item, Clock::now()).what == Walk::Step::What::end) return end(item);
         believe(item, std::move(vetted));
+    }
+
+    /// That it does not have an item, or not yet, is none.
+    void note_trouble(const NarinfoVetted& message) {
+        std::string& trouble = origins_[message.origin].trouble;
+        if (const auto* refusal = std::get_if<Refusal>(&*message.answer)) {
+            const bool is_none = refusal->outcome == Outcome::absent || refusal->outcome == Outcome::soon ||
+                                 refusal->outcome == Outcome::stopped;
+            if (!is_none) trouble = refusal->error.what();
+        } else {
+            const auto& doubt = std::get<Vetted>(*message.answer).doubt;
+            trouble = doubt ? doubt->what() : "";
+        }
     }
 
     void count_narinfo(const NarinfoVetted& message) {
@@ -1467,7 +1482,10 @@ private:
                             config_.low_water.text(),
                             removals_ > 0,
                             store_.pins().size()};
-            for (const auto& origin : origins_) status.origins.push_back(shown_url(origin.url));
+            for (const auto& origin : origins_) {
+                status.origins.push_back(shown_url(origin.url));
+                if (!origin.trouble.empty()) status.troubles.push_back({status.origins.back(), origin.trouble});
+            }
             return to_json(status);
         });
         return {};

@@ -78,6 +78,9 @@ std::string to_json(const Status& status) {
         return shown;
     });
     list(json, "origins", status.origins, [](const std::string& origin) { return Json(origin); });
+    list(json, "troubles", status.troubles, [](const OriginTrouble& trouble) {
+        return Json{{"origin", trouble.origin}, {"why", trouble.why}};
+    });
     json["space"] = shown(status.space);
     return text_of(json);
 }

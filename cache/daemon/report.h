@@ -2,7 +2,8 @@
 //
 // Shape    STATUS: {version, uptime_s, store, items, bytes, profiles, leases: [{profile, job, step, uid, file}], fetches:
 //          [{profile, seconds, items_done, items_total, bytes_done, bytes_total, what, transfers: [{item, origin, bytes_done,
-//          bytes_total}], waiting, waiters: [{uid, job, step}]}], origins: [URL], space: {disk: {bytes, free, inodes,
+//          bytes_total}], waiting, waiters: [{uid, job, step}]}], origins: [URL], troubles: [{origin,
+//          why}] (of those that were of no use when they were asked last), space: {disk: {bytes, free, inodes,
 //          inodes_free} (the last two only where they are counted), store: {bytes, inodes}, high_water, low_water, evicting,
 //          pins}}.
 //          LIST: {profiles: [{profile, items, bytes, disk_bytes, last_use, pinned, leases, complete}], next: PROFILE or null}.
@@ -52,6 +53,11 @@ struct SpaceStatus {
     std::uint64_t pins = 0;
 };
 
+struct OriginTrouble {
+    std::string origin;  // without credentials
+    std::string why;
+};
+
 struct Status {
     std::string version;
     std::uint64_t uptime_s = 0;
@@ -62,6 +68,7 @@ struct Status {
     std::vector<HeldLease> leases;
     std::vector<FetchStatus> fetches;
     std::vector<std::string> origins;  // without credentials
+    std::vector<OriginTrouble> troubles{};
     SpaceStatus space;
 };
 

@@ -153,6 +153,9 @@ Result<int> status(const Options& options) {
            human_bytes(json.at("bytes").get<std::uint64_t>()) + ", " +
            count(json.at("profiles").get<std::uint64_t>(), "profile") + "\n";
     for (const auto& origin : json.at("origins")) out += "origin   " + origin.get<std::string>() + "\n";
+    for (const auto& trouble : json.at("troubles")) {
+        out += "trouble  " + trouble.at("why").get<std::string>() + "\n";
+    }
     for (const auto& lease : json.at("leases")) {
         out += "lease    " + shown_lease(lease) + "\n";
     }

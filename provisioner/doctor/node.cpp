@@ -10,7 +10,9 @@
 
 #include "cache/base/text.h"
 #include "cache/formats/acl.h"
+#include "cache/formats/narinfo.h"
 #include "cache/formats/origin.h"
+#include "cache/verify/signature.h"
 #include "cache/wire/client.h"
 #include "cache/wire/messages.h"
 #include "provisioner/doctor/reach.h"
@@ -39,6 +41,9 @@ NodeStatus status_in(const Json& json) {
     json.at("version").get_to(status.version);
     json.at("store").get_to(status.store);
     json.at("origins").get_to(status.origins);
+    for (const Json& trouble : json.at("troubles")) {
+        status.troubles[trouble.at("origin").get<std::string>()] = trouble.at("why").get<std::string>();
+    }
     const Json& space = json.at("space");
     space.at("high_water").get_to(status.high_water);
     space.at("disk").at("bytes").get_to(status.usage.all.bytes);
@@ -82,10 +87,16 @@ bool same_file(const std::string& a, const std::string& b) {
     return a == b || fs::equivalent(a, b, ignored);
 }
 
+constexpr const char* key_hint = "add that key to senvd's list of authorised keys (acl), if the site trusts it";
+
 /// A folder may be on a server that does not answer, so another process goes there.
-Check look_at_folder(const std::string& origin, const std::string& folder, const Commands& commands) {
+/// `acl`: the authorised keys, where they could be read.
+Check look_at_folder(const std::string& origin, const std::string& folder, const std::optional<Acl>& acl,
+                     const Commands& commands) {
     const std::string look =
-        R"([ -d "$1" ] || { echo none; exit; }; [ -r "$1" ] && [ -x "$1" ] && echo yes || echo no)";
+        R"([ -d "$1" ] || { echo none; exit; }; [ -r "$1" ] && [ -x "$1" ] && echo yes || { echo no; exit; })"
+        R"(; for one in "$1"/*.narinfo; do [ -f "$one" ] || continue)"
+        R"(; while IFS= read -r line; do printf '%s\n' "$line"; done <"$one"; exit; done)";
     const auto found = commands.output({"/bin/sh", "-c", look, "sh", folder}, origin_limit);
     if (!found)
         return {"origin", State::problem, origin + ": " + found.error().what(), "see whether its server answers"};
@@ -96,6 +107,13 @@ Check look_at_folder(const std::string& origin, const std::string& folder, const
     if (*found == "no\n") {
         return {"origin", State::warning, origin + " is there, and this user may not read it",
                 "let senvd's user read it"};
+    }
+    if (*found != "yes\n" && acl) {
+        const auto narinfo = Narinfo::parse(std::string_view(*found).substr(4));
+        const auto believed = narinfo ? verify_signature(*narinfo, *acl) : Result<void>(narinfo.error());
+        if (!believed) {
+            return {"origin", State::problem, origin + ": " + believed.error().what(), key_hint};
+        }
     }
     return {"origin", State::ok, origin + " is there and can be read", ""};
 }
@@ -195,7 +213,7 @@ Check ComputeNode::gnu_store(const Findings& host) const {
             "set store = \"node\" in senvd.toml to cover it in jobs that have an environment"};
 }
 
-Check ComputeNode::keys() const {
+Check ComputeNode::keys() {
     const std::string name = "keys";
     const std::string& file = in_force_.acl;
     const std::string hint = "put the site's /etc/guix/acl there, owned by root, mode 0644";
@@ -210,7 +228,8 @@ Check ComputeNode::keys() const {
     if (known && ((info.st_mode & 022U) != 0 || (info.st_uid != installation_.administrator && !senvds))) {
         return {name, State::problem, "others may write to " + file + ", so senvd does not use it", hint};
     }
-    const auto acl = Acl::parse(*text);
+    auto acl = Acl::parse(*text);
+    if (acl && init_signatures()) acl_ = *acl;
     if (!acl) return {name, State::problem, file + ": " + acl.error().what(), hint};
     if (acl->size() == 0) return {name, State::problem, file + " has no key, so nothing is trusted", hint};
     return {name, State::ok, file + ": " + std::to_string(acl->size()) + (acl->size() == 1 ? " key" : " keys"), ""};
@@ -224,7 +243,12 @@ std::vector<Check> ComputeNode::origins(const Commands& commands) const {
             all.push_back({"origin", State::warning, origin + " was not looked at: no time was left",
                            "correct what took so long"});
         } else {
-            all.push_back(folder ? look_at_folder(origin, *folder, commands) : look_at_server(origin, commands));
+            all.push_back(folder ? look_at_folder(origin, *folder, acl_, commands) : look_at_server(origin, commands));
+        }
+        // senvd shows it without credentials.
+        const std::size_t place = all.size() - 1;
+        if (status_ && all.back().state == State::ok && status_->origins.size() == in_force_.origins.size()) {
+            tell_trouble(all.back(), status_->origins[place]);
         }
     }
     // One that fails gives way to the next.
@@ -232,6 +256,20 @@ std::vector<Check> ComputeNode::origins(const Commands& commands) const {
         for (Check& one : all) one.state = one.state == State::problem ? State::warning : one.state;
     }
     return all;
+}
+
+/// What senvd met there says more than that somebody listens.
+void ComputeNode::tell_trouble(Check& check, const std::string& shown) const {
+    const auto trouble = status_->troubles.find(shown);
+    if (trouble == status_->troubles.end()) return;
+    const std::string& why = trouble->second;
+    const bool is_certificate = why.find("certificate") != std::string::npos || why.find("SSL") != std::string::npos;
+    const bool is_key = why.find("authorised keys") != std::string::npos;
+    check = {"origin", State::problem, "senvd, when it asked last: " + why,
+             is_key           ? key_hint
+             : is_certificate ? "name the site's certificate authorities to senvd: `systemctl edit senvd`, "
+                                "Environment=SSL_CERT_FILE=FILE"
+                              : "see what that server says in its own log"};
 }
 
 Check ComputeNode::agrees_with(const PluginLine& line, const Findings& host, const Commands& commands) const {

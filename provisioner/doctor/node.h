@@ -3,10 +3,13 @@
 
 #include <sys/types.h>
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cache/daemon/config.h"
+#include "cache/formats/acl.h"
 #include "provisioner/doctor/check.h"
 #include "provisioner/doctor/commands.h"
 #include "provisioner/doctor/doctor.h"
@@ -20,6 +23,7 @@ struct NodeStatus {
     std::string version;
     std::string store;
     std::vector<std::string> origins;
+    std::map<std::string, std::string> troubles;  // of origins that were of no use when senvd asked them last
     Usage usage;
     std::string high_water;
 };
@@ -43,13 +47,15 @@ private:
     Check settings() const;
     Check daemon() const;
     Check disk() const;
-    Check keys() const;
+    Check keys();
     std::vector<Check> origins(const Commands& commands) const;
+    void tell_trouble(Check& check, const std::string& shown) const;
 
     const Installation& installation_;
     Result<ServerConfig> config_;
     ServerConfig in_force_;  // the defaults where the file cannot be used
     Result<NodeStatus> status_;
+    std::optional<Acl> acl_;  // after keys(), where it could be read
 };
 
 }  // namespace senv

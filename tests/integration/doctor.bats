@@ -87,6 +87,43 @@ finds() {
     finds senvd problem "cannot reach senvd at '$socket'" "(start it: systemctl enable --now senvd)"
 }
 
+@test "doctor: keys and certificates that are not what origins need" {
+    setup_host slurmd
+    publish_closure
+    start_senvd
+    cp "$golden/narinfo/signing-key.pub" "$root/acl"    # as it is, not as an entry
+    finds keys problem "$root/acl: cannot read the list of authorised keys: want (acl " "(put the site's /etc/guix/acl there"
+    echo "(acl $(<"$golden/narinfo/signing-key.pub"))" >"$root/acl"
+    finds keys problem "$root/acl: cannot read the list of authorised keys: entry 1 is not (entry (public-key "
+    # The site's list, without the key of this server.
+    echo "(acl (entry $(<"$golden/narinfo/other-key.pub") (tag (guix import))))" >"$root/acl"
+    run -1 provision "$profile"
+    finds origin problem "senvd, when it asked last: $main_url: " "is not among the authorised keys" "(add that key to senvd's list"
+    run -0 senv status
+    says "trouble  $main_url: " "is not among the authorised keys"
+    cp "$golden/narinfo/acl" "$root/acl"
+    run -0 provision "$profile"
+    run --separate-stderr doctor --json
+    [[ -z $(bad) ]]
+    stop_senvd
+
+    origins=("file://$root/main")
+    start_senvd
+    run --separate-stderr doctor --json
+    [[ -z $(bad) ]]
+    echo "(acl (entry $(<"$golden/narinfo/other-key.pub") (tag (guix import))))" >"$root/acl"
+    finds origin problem "file://$root/main: " "is not among the authorised keys" "(add that key to senvd's list"    # nobody asked senvd
+    cp "$golden/narinfo/acl" "$root/acl"
+    run -0 senv gc
+    stop_senvd
+
+    start_tls_origin
+    start_senvd
+    run -1 provision "$profile"
+    finds origin problem "senvd, when it asked last: ${origins[0]}: " "certificate" "(name the site's certificate authorities to senvd"
+    stop_senvd
+}
+
 @test "doctor: a senvd that does not answer costs seconds" {
     setup_host slurmd
     start_senvd

@@ -27,6 +27,7 @@ TEST(Report, StatusHasTheFieldsThatScriptsRead) {
                               {{path_of("lib"), "http://host", 5, 10}},
                               {{1000, 12, 3}, {1001, 13, 0}}});
     status.origins = {"http://host"};
+    status.troubles = {{"http://host", "refused"}};
     status.space = {{{100, 10}, {1000, 90}, {400, 40}}, "90%", "80%", true, 2};
     const std::string p = path_of("p").absolute();
     const std::string q = path_of("q").absolute();
@@ -43,7 +44,8 @@ TEST(Report, StatusHasTheFieldsThatScriptsRead) {
             path_of("lib").absolute() +
             R"(","origin":"http://host","bytes_done":5,"bytes_total":10}],"waiting":2,)"
             R"("waiters":[{"uid":1000,"job":12,"step":3},{"uid":1001,"job":13,"step":0}]}],)"
-            R"("origins":["http://host"],"space":{"disk":{"bytes":1000,"free":100,"inodes":90,"inodes_free":10},)"
+            R"("origins":["http://host"],"troubles":[{"origin":"http://host","why":"refused"}],)"
+            R"("space":{"disk":{"bytes":1000,"free":100,"inodes":90,"inodes_free":10},)"
             R"("store":{"bytes":400,"inodes":40},"high_water":"90%","low_water":"80%","evicting":true,"pins":2}})");
     status.fetches.clear();
     status.space.usage = {{100, UINT64_MAX}, {1000, UINT64_MAX}, {}};
