@@ -22,9 +22,14 @@ constexpr std::array<std::string_view, 3> plugins = {"NET_PLUGIN", "TUNER_PLUGIN
 constexpr std::array<std::string_view, 3> r_libraries = {"", "_USER", "_SITE"};
 constexpr std::array<std::string_view, 6> lua_versions = {"", "_5_1", "_5_2", "_5_3", "_5_4", "_5_5"};
 
+// Where the library reads the variable is said to people only: the plugin has no room for it.
+constexpr ForeignVariables family(std::string_view, std::string_view name, std::span<const std::string_view> endings,
+                                  Leads how, char separator, std::string_view) {
+    return {name, endings, how, separator};
+}
 constexpr ForeignVariables whole(std::string_view library, std::string_view name, Leads how, std::string_view source,
                                  char separator = ':') {
-    return {library, name, {}, how, separator, source};
+    return family(library, name, {}, how, separator, source);
 }
 
 constexpr std::array table = {
@@ -33,17 +38,17 @@ constexpr std::array table = {
     whole("glibc", "LD_AUDIT", linker, "ld.so(8)"),
     whole("glibc", "GCONV_PATH", location, "iconv/gconv_conf.c"),
     whole("glibc", "LOCPATH", location, "locale(7)"),
-    ForeignVariables{"Open MPI", "OPAL_", install_folders, location, ':', "opal/mca/installdirs/env"},
-    ForeignVariables{"Open MPI", "OMPI_MCA_", component_path, location, ':', "opal/mca/base: mca_base_component_path"},
-    ForeignVariables{"PRRTE", "PRTE_", install_folders, location, ':', "src/mca/prteinstalldirs/env"},
-    ForeignVariables{"PRRTE", "PRTE_MCA_", component_path, location, ':', "src/mca/base: mca_base_component_path"},
-    ForeignVariables{"OpenPMIx", "PMIX_", install_folders, location, ':', "src/mca/pinstalldirs/env"},
-    ForeignVariables{"OpenPMIx", "PMIX_MCA_", component_path, location, ':', "src/mca/base: mca_base_component_path"},
+    family("Open MPI", "OPAL_", install_folders, location, ':', "opal/mca/installdirs/env"),
+    family("Open MPI", "OMPI_MCA_", component_path, location, ':', "opal/mca/base: mca_base_component_path"),
+    family("PRRTE", "PRTE_", install_folders, location, ':', "src/mca/prteinstalldirs/env"),
+    family("PRRTE", "PRTE_MCA_", component_path, location, ':', "src/mca/base: mca_base_component_path"),
+    family("OpenPMIx", "PMIX_", install_folders, location, ':', "src/mca/pinstalldirs/env"),
+    family("OpenPMIx", "PMIX_MCA_", component_path, location, ':', "src/mca/base: mca_base_component_path"),
     whole("Intel MPI", "I_MPI_ROOT", location, "Intel MPI Library, developer reference"),
     whole("libfabric", "FI_PROVIDER_PATH", location, "fabric(7)"),
     whole("UCX", "UCX_MODULE_DIR", location, "src/ucs/config/global_opts.c"),
     whole("UCC", "UCC_COMPONENT_PATH", location, "src/core/ucc_global_opts.c"),
-    ForeignVariables{"NCCL", "NCCL_", plugins, location, ':', "NCCL, environment variables"},
+    family("NCCL", "NCCL_", plugins, location, ':', "NCCL, environment variables"),
     whole("hwloc", "HWLOC_PLUGINS_PATH", location, "hwloc, environment variables"),
     whole("OpenSSL", "OPENSSL_MODULES", location, "openssl-env(7)"),
     whole("OpenSSL", "OPENSSL_ENGINES", location, "openssl-env(7)"),
@@ -54,13 +59,13 @@ constexpr std::array table = {
     whole("Python", "PYTHONHOME", location, "python(1)"),
     whole("Python", "PYTHONPATH", list, "python(1)"),
     whole("R", "R_HOME", location, "R(1)"),
-    ForeignVariables{"R", "R_LIBS", r_libraries, list, ':', "R, ?libPaths"},
+    family("R", "R_LIBS", r_libraries, list, ':', "R, ?libPaths"),
     whole("Perl", "PERL5LIB", list, "perlrun(1)"),
     whole("Perl", "PERLLIB", list, "perlrun(1)"),
     whole("Ruby", "RUBYLIB", list, "ruby(1)"),
     whole("Ruby", "GEM_PATH", list, "gem environment"),
-    ForeignVariables{"Lua", "LUA_PATH", lua_versions, list, ';', "lua(1)"},
-    ForeignVariables{"Lua", "LUA_CPATH", lua_versions, list, ';', "lua(1)"},
+    family("Lua", "LUA_PATH", lua_versions, list, ';', "lua(1)"),
+    family("Lua", "LUA_CPATH", lua_versions, list, ';', "lua(1)"),
     whole("Julia", "JULIA_BINDIR", location, "Julia, environment variables"),
     whole("Julia", "JULIA_DEPOT_PATH", list, "Julia, environment variables"),
     whole("Julia", "JULIA_LOAD_PATH", list, "Julia, environment variables"),

@@ -6,7 +6,7 @@
 //          A value without a folder is a setting (FI_PROVIDER, OMPI_MCA_btl) and stays.
 // list     A search list of an interpreter: its elements are judged one by one, by who owns them. In Lua's, the folder of
 //          an element ends where its pattern begins.
-// Source   The column `source` of each row: where the library reads the variable, or documents it.
+// Source   Said in each row of the table: where the library reads the variable, or documents it.
 #pragma once
 
 #include <span>
@@ -19,12 +19,10 @@ namespace senv {
 enum class Leads : unsigned char { linker, location, list };
 
 struct ForeignVariables {
-    std::string_view library;
     std::string_view name;  // without `endings`: the whole name; with them: its beginning
     std::span<const std::string_view> endings;
     Leads how;
     char separator;  // of a list
-    std::string_view source;
 };
 
 std::span<const ForeignVariables> foreign_variables();
