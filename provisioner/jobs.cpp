@@ -89,7 +89,10 @@ Result<std::string> cache_folder(const Environment& environment) {
     const std::string base = value_of(environment, "XDG_CACHE_HOME");
     if (base.starts_with('/')) return base + "/senv";
     const std::string home = value_of(environment, "HOME");
-    if (!home.starts_with('/')) return Error(Kind::missing, "cannot find the cache folder: HOME is not set");
+    if (!home.starts_with('/')) {
+        return Error(Kind::missing,
+                     "cannot find the cache folder: HOME is not set, and the passwd entry of this user names no home");
+    }
     return home + "/.cache/senv";
 }
 

@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "provisioner/jobs.h"
+#include "provisioner/trust.h"
 #include "spank/edge.h"
 #include "spank/submit.h"
 
@@ -28,7 +29,7 @@ Result<void> remember(std::uint32_t job) {
     const auto text = host.own_variable(resolution_variable);
     if (!text) return {};
     const auto resolution = SENV_TRY(Resolution::parse(*text));
-    const auto folder = SENV_TRY(cache_folder(environment_from(environ)));
+    const auto folder = SENV_TRY(cache_folder(with_own_folders(environment_from(environ), host.effective_user())));
     return remember_job(folder, {utc_time(std::time(nullptr)), host.cluster(), job, resolution});
 }
 

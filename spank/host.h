@@ -44,6 +44,8 @@ public:
     virtual ~Host() = default;
 
     virtual Program program() const = 0;
+    virtual uid_t real_user() const = 0;
+    virtual uid_t effective_user() const = 0;
 
     // --- the process's own environment: in srun, sbatch and salloc what the job inherits, in a prolog Slurm's SPANK_*
     virtual std::optional<std::string> own_variable(const char* name) const = 0;

@@ -59,6 +59,13 @@ Program SlurmHost::program() const {
     return Program::other;
 }
 
+uid_t SlurmHost::real_user() const {
+    return ::getuid();
+}
+uid_t SlurmHost::effective_user() const {
+    return ::geteuid();
+}
+
 std::optional<std::string> SlurmHost::own_variable(const char* name) const {
     const char* value = ::getenv(name);
     if (value == nullptr) return std::nullopt;

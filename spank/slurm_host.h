@@ -16,6 +16,8 @@ public:
     void at(struct spank_handle* handle) { handle_ = handle; }
 
     Program program() const override;
+    uid_t real_user() const override;
+    uid_t effective_user() const override;
     std::optional<std::string> own_variable(const char* name) const override;
     std::vector<std::string> own_names(std::string_view begin) const override;
     void set_own_variable(const char* name, const std::string& value) override;

@@ -8,6 +8,7 @@
 #include "provisioner/close_names.h"
 #include "provisioner/jobs.h"
 #include "provisioner/resolution.h"
+#include "provisioner/trust.h"
 #include "spank/child.h"
 
 namespace senv {
@@ -423,16 +424,17 @@ void tell_where_the_shell_is(Host& host) {
     host.info("senv: the shell of this job runs on this host, outside of the environment: start programs with srun");
 }
 
+const char* command_name(const Host& host) {
+    return host.program() == Program::sbatch ? "sbatch" : host.program() == Program::salloc ? "salloc" : "srun";
+}
+
 Error no_environment_of_its_own(const Host& host) {
-    const char* command = host.program() == Program::sbatch   ? "sbatch"
-                          : host.program() == Program::salloc ? "salloc"
-                                                              : "srun";
-    return Error(Kind::usage, std::string("cannot make a job with '") + command +
+    return Error(Kind::usage, std::string("cannot make a job with '") + command_name(host) +
                                   "': it names no environment of its own, and this shell is inside one")
         .hint(
             "name one with --env-manifest, take this one along with --env-passthrough=use, or leave it with "
             "--env-passthrough=ignore; for a tool that calls " +
-            std::string(command) + ", set " + variable_of(host, text_of(Option::passthrough)) + " to one of them");
+            std::string(command_name(host)) + ", set " + variable_of(host, text_of(Option::passthrough)) + " to one of them");
 }
 
 Error step_may_not_inherit() {
@@ -452,8 +454,10 @@ void forget_environment(Host& host) {
 /// What was remembered of a job, if it is the one that Slurm has now under that number.
 std::optional<Resolution> remembered(const Host& host, const std::string& job) {
     const auto number = job_number(job);
-    const auto folder = cache_folder({{"HOME", host.own_variable("HOME").value_or("")},
-                                      {"XDG_CACHE_HOME", host.own_variable("XDG_CACHE_HOME").value_or("")}});
+    const auto folder =
+        cache_folder(with_own_folders({{"HOME", host.own_variable("HOME").value_or("")},
+                                       {"XDG_CACHE_HOME", host.own_variable("XDG_CACHE_HOME").value_or("")}},
+                                      host.effective_user()));
     if (!number || !folder) return std::nullopt;
     const auto jobs = jobs_called(*folder, *number);
     if (!jobs) return std::nullopt;
@@ -489,8 +493,35 @@ Result<std::optional<Resolution>> inherit(const Host& host, const std::string& p
     return std::optional(SENV_TRY(Resolution::parse(*inherited)));
 }
 
+// The job's user evaluates, never whoever types the command for him: what root resolves names a profile, and holds no code.
+Result<void> check_caller(const Host& host, const Request& request) {
+    const std::string doing = "cannot resolve the environment of " + options_of(request);
+    if (host.real_user() != host.effective_user()) {
+        return Error(Kind::denied, doing + ": real and effective user differ (" + std::to_string(host.real_user()) +
+                                       " and " + std::to_string(host.effective_user()) + ")")
+            .hint("run the command as the user who shall own the job, without a set-user-id program");
+    }
+    if (host.effective_user() != 0) return {};
+    const auto is_code = [&](std::size_t i) {
+        const auto option = Option{static_cast<unsigned char>(i)};
+        if (!is_resolved(option_texts[i]) || request[option].place == Place::nowhere) return false;
+        return option != Option::lock &&
+               (option != Option::profile || !StorePath::parse_absolute(request[option].value()));
+    };
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        if (!is_code(i)) continue;
+        return Error(Kind::denied, doing +
+                                       " as root: root takes --env-lock and --env-profile=/gnu/store/... only, and --" +
+                                       option_texts[i].name + " may lead to code that root would run")
+            .hint(std::string("type `runuser -u USER -- ") + command_name(host) +
+                  " ...`, or give --env-lock=FILE, a lock that the user made with `senv lock`");
+    }
+    return {};
+}
+
 Result<std::optional<Resolution>> resolve(const Host& host, const Result<Settings>& settings, const Request& request) {
     if (!settings) return settings.error();
+    SENV_TRY(check_caller(host, request));
     const std::string doing = "cannot resolve the environment of " + options_of(request);
     const auto answer = SENV_TRY(run_to_end(question(host, *settings, request), max_answer).in(doing));
     if (answer.status != 0) return std::optional<Resolution>();

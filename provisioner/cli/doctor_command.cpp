@@ -10,6 +10,7 @@
 #include "provisioner/cli/output.h"
 #include "provisioner/doctor/doctor.h"
 #include "provisioner/senvd/config.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -50,7 +51,7 @@ std::string as_json(const Findings& findings) {
 Result<int> doctor_command(const Options& options, const GlobalOptions& global) {
     const Signals signals = SENV_TRY(Signals::hold());
     Installation installation;
-    installation.environment = environment_from(environ);
+    installation.environment = with_own_folders(environment_from(environ), ::geteuid());
     installation.version = SENV_VERSION;
     installation.senv_config = global.config;
     installation.senvd_config = options.senvd_config;

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "cache/base/text.h"
 #include "provisioner/cli/output.h"
 #include "provisioner/environment.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -81,6 +83,11 @@ void add_given_options(CLI::App& command, RequestOptions& options) {
 Result<Resolved> resolve_request(const CLI::App& command, const RequestOptions& options, const GlobalOptions& global,
                                  Cache::Want want) {
     SENV_TRY(check_values(command, options.request));
+    // It names the command that is started.
+    const auto trusted = check_may_be_used_by(::geteuid(), global.config);
+    if (!trusted && trusted.error().kind() != Kind::missing) {
+        return Error(trusted.error()).in("cannot use '" + printable(global.config) + "'");
+    }
     const Config config = SENV_TRY(Config::load(global.config));
     ResolveOptions how;
     how.want = want;
@@ -89,7 +96,7 @@ Result<Resolved> resolve_request(const CLI::App& command, const RequestOptions& 
         if (options.verbose) say(text);
     };
     how.warn = [](const std::string& text) { say("warning: " + text); };
-    return resolve(options.request, config, environment_from(environ), how);
+    return resolve(options.request, config, with_own_folders(environment_from(environ), ::geteuid()), how);
 }
 
 }  // namespace senv

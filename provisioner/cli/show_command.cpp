@@ -14,6 +14,7 @@
 #include "provisioner/doctor/commands.h"
 #include "provisioner/jobs.h"
 #include "provisioner/resolve/cache.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -278,7 +279,7 @@ Error unknown(std::uint32_t job, const std::string& why_not_here, const Result<s
 }
 
 Result<Subject> subject_of(std::uint32_t job, const std::string& socket) {
-    const Environment environment = environment_from(environ);
+    const Environment environment = with_own_folders(environment_from(environ), ::geteuid());
     const auto folder = cache_folder(environment);
     const auto jobs = [&](std::uint32_t number) -> Result<std::vector<SubmittedJob>> {
         if (!folder) return std::vector<SubmittedJob>();

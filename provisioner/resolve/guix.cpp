@@ -11,6 +11,7 @@
 #include "cache/base/text.h"
 #include "provisioner/close_names.h"
 #include "provisioner/resolve/guix_output.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -81,6 +82,11 @@ Result<Guix> Guix::find(const Config& config, const Environment& environment) {
             .hint(
                 "load or install Guix on this host, or ask the administrator to set `guix` in /etc/senv/senv.toml; "
                 "a lock or a profile needs no Guix");
+    }
+    SENV_TRY(check_may_be_used_by(::geteuid(), program).in("cannot use the command '" + printable(program) + "'"));
+    for (const auto folder : split(value_of(environment, "GUIX_PACKAGE_PATH"), ':')) {
+        if (folder.empty()) continue;
+        SENV_TRY(check_may_be_used_by(::geteuid(), std::string(folder)).in("cannot use GUIX_PACKAGE_PATH"));
     }
     guix.command[0] = program;
     if (guix.remote) {

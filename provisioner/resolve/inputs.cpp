@@ -1,6 +1,7 @@
 #include "provisioner/resolve/inputs.h"
 
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "provisioner/resolve/closed.h"
 #include "provisioner/resolve/config.h"
 #include "provisioner/scheme_data.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -111,7 +113,10 @@ Result<std::string> checked_folder(const std::string& name) {
     std::error_code error;
     const std::string doing = "cannot use modules in '" + printable(name) + "'";
     const bool is_folder = std::filesystem::is_directory(name, error);
-    if (is_folder) return absolute(name).in(doing);
+    if (is_folder) {
+        SENV_TRY(check_may_be_used_by(::geteuid(), name).in(doing));
+        return absolute(name).in(doing);
+    }
     if (error) return Error::sys(error.value(), doing);
     return Error(Kind::missing, doing + ": it is no folder");
 }
@@ -249,12 +254,23 @@ Result<SourceFile> read_source(const std::string& name, std::string_view what, s
     return file;
 }
 
+// What Guix is to evaluate.
+Result<SourceFile> read_code(const std::string& name, std::string_view what) {
+    const auto trusted = check_may_be_used_by(::geteuid(), name);
+    if (!trusted && trusted.error().kind() != Kind::missing) {
+        return Error(trusted.error()).in("cannot use " + std::string(what) + " '" + printable(name) + "'");
+    }
+    auto source = read_source(name, what, max_source_bytes);
+    if (source && !trusted) return trusted.error();  // it was not there when it was looked at
+    return source;
+}
+
 Result<Inputs> Inputs::read(const Request& request, const std::string& system) {
     SENV_TRY(request.check());
     SENV_TRY(check_number(request.manifests, max_programs, "manifests"));
     SENV_TRY(check_number(request.files, max_programs, "files"));
     const auto read = [&](const std::string& name, const std::string& what) -> Result<SourceFile> {
-        SourceFile source = SENV_TRY(read_source(name, what, max_source_bytes));
+        SourceFile source = SENV_TRY(read_code(name, what));
         if (likely_kind(source.text) == FileKind::lock) return mistaken(request, name, what, FileKind::lock);
         return source;
     };

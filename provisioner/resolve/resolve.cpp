@@ -1,5 +1,7 @@
 #include "provisioner/resolve/resolve.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -8,6 +10,7 @@
 #include "provisioner/resolve/given.h"
 #include "provisioner/resolve/guix.h"
 #include "provisioner/resolve/program.h"
+#include "provisioner/trust.h"
 
 namespace senv {
 
@@ -244,6 +247,7 @@ Result<Resolved> rebuild(const Request& request, const Config& config, const Env
                          const ResolveOptions& options) {
     const std::string name = printable(request.lock);
     const std::string doing = "cannot rebuild '" + name + "'";
+    SENV_TRY(check_may_be_used_by(::geteuid(), request.lock).in(doing));
     const GivenLock given = SENV_TRY(lock_of(request));
     const Inputs inputs = SENV_TRY(Inputs::from_lock(given.lock, name, request.load_path).in(doing));
     if (const auto open = why_open(inputs, environment)) {

@@ -17,6 +17,7 @@ public:
     };
 
     Program program_is = Program::srun;
+    uid_t real = 1001, effective = 1001;
     std::map<std::string, std::string> own, control;
     std::vector<std::string> words = {"srun"};
     std::optional<std::size_t> options_end;  // how many of them stand in front of the command; all of them
@@ -32,6 +33,8 @@ public:
     std::vector<std::string> errors, infos, notes;
 
     Program program() const override { return program_is; }
+    uid_t real_user() const override { return real; }
+    uid_t effective_user() const override { return effective; }
     std::optional<std::string> own_variable(const char* name) const override {
         const auto found = own.find(name);
         if (found == own.end()) return std::nullopt;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -155,6 +156,58 @@ TEST_F(Submit, SaysWhereTheRequestStood) {
     give(Option::packages, "hello");
     ASSERT_THAT(submit(), IsOk());
     EXPECT_EQ(travels(), resolved + "command-line:--env-packages");
+}
+
+// --- root
+
+TEST_F(Submit, RootEvaluatesNothing) {
+    senv_answers();
+    const std::string store = "/gnu/store/88888888888888888888888888888888-profile";
+    host_.real = host_.effective = 0;
+    for (const Program program : {Program::srun, Program::sbatch, Program::salloc}) {
+        host_.program_is = program;
+        for (const auto& [option, text] :
+             std::vector<std::pair<Option, std::string>>{{Option::manifest, "m.scm"},
+                                                         {Option::packages, "hello"},
+                                                         {Option::development, "hello"},
+                                                         {Option::file, "f.scm"},
+                                                         {Option::expression, "(f)"},
+                                                         {Option::profile, "link"},
+                                                         {Option::profile, "/home/u/link"},
+                                                         {Option::profile, store + "/../x"},
+                                                         {Option::channels, "c.scm"},
+                                                         {Option::load_path, "l"}}) {
+            given_ = {};
+            give(option, text);
+            EXPECT_THAT(submit(), FailsWith(Kind::denied, std::string(" as root")));
+        }
+        given_ = {};
+        give(Option::lock, "l");
+        EXPECT_EQ(submit().value(), Outcome::environment);
+        give(Option::tune, "skylake");
+        EXPECT_THAT(submit(), FailsWith(Kind::denied, "as root"));
+        given_ = {};
+        give(Option::profile, store);
+        EXPECT_EQ(submit().value(), Outcome::environment);
+        host_.own.clear();
+    }
+    given_ = {};
+    host_.own = {{"SALLOC_ENV_MANIFEST", "m.scm"}};
+    EXPECT_THAT(submit(), FailsWith(Kind::denied, "as root"));
+    EXPECT_THAT(submit().error().hint(), testing::HasSubstr("`runuser -u USER -- salloc ...`"));
+    EXPECT_FALSE(host_.own.contains(resolution_variable));
+}
+
+TEST_F(Submit, TwoUsersAtOnceResolveNothing) {
+    senv_answers();
+    give(Option::lock, "l");
+    for (const auto& [real, effective] : {std::pair<uid_t, uid_t>(1001, 0), std::pair<uid_t, uid_t>(0, 1001)}) {
+        host_.real = real;
+        host_.effective = effective;
+        EXPECT_THAT(submit(), FailsWith(Kind::denied, "real and effective user differ"));
+    }
+    given_ = {};
+    EXPECT_EQ(submit().value(), Outcome::plain);
 }
 
 // --- precedence
@@ -635,6 +688,7 @@ TEST_F(Submit, AStepForAnotherJobEntersWhatWasRemembered) {
                     IsOk());
     };
     host_.words = {"srun", "--jobid=12", "bash"};
+    host_.real = host_.effective = ::getuid();
     const auto outcome = [&] {
         host_.own = {{"XDG_CACHE_HOME", dir_.path()}};
         return submit();
