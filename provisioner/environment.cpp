@@ -363,14 +363,35 @@ Result<Entering> changes_to_enter(const wire::Plan& plan, const Environment& job
     return entering;
 }
 
-Result<std::vector<Change>> changes_to_leave(const Environment& job) {
+std::optional<std::string> profile_inside(const Environment& job) {
+    const auto record = record_in(job);
+    if (!record) return "";
+    if (*record) return (*record)->profile;
+    const std::string named = value_of(job, inside_variable);
+    if (!StorePath::parse_absolute(named)) return std::nullopt;
+    const std::string path = value_of(job, "PATH");
+    for (const auto folder : split(path, ':')) {
+        if (is_below(folder, named)) return named;
+    }
+    return std::nullopt;
+}
+
+Result<std::vector<Change>> changes_to_leave(const Environment& job, std::string_view slurm_commands) {
     const auto earlier = SENV_TRY(record_in(job));
-    if (!earlier) return std::vector<Change>();
+    const std::string named = value_of(job, inside_variable);
+    if (!earlier && named.empty()) return std::vector<Change>();
     SENV_TRY(check_size(job).in("cannot leave the environment"));
     Environment left = job;
-    for (const auto& old : earlier->entered) take_out(left, old, earlier->profile);
-    if (earlier->pure) leave_pure(left, *earlier->pure);
+    if (earlier) {
+        for (const auto& old : earlier->entered) take_out(left, old, earlier->profile);
+        if (earlier->pure) leave_pure(left, *earlier->pure);
+    } else if (StorePath::parse_absolute(named)) {
+        for (const auto& entry : job) take_out(left, {entry.first, ":"}, named);
+        const std::string path = value_of(left, "PATH");
+        if (path.empty() || path == slurm_commands) left["PATH"] = default_path;
+    }
     left.erase(entered_variable);
+    left.erase(inside_variable);
     return difference(job, left);
 }
 

@@ -89,8 +89,14 @@ struct Entering {
 /// What to change so that the job with environment `job` is in the plan's profile.
 Result<Entering> changes_to_enter(const wire::Plan& plan, const Environment& job, const Manner& manner = {},
                                   const Surroundings& around = {});
-/// What to change so that the job is in no profile: takes out what the record names. What entering pure dropped is gone: a
-/// PATH that only entering had set becomes default_path.
-Result<std::vector<Change>> changes_to_leave(const Environment& job);
+/// The profile that the variables say the job is in: by the record, or by SENV_ENVIRONMENT where PATH has a folder of that
+/// profile. nullopt: in none, as far as they tell. "": in one, and which cannot be read. GUIX_ENVIRONMENT says nothing: it is
+/// guix shell's.
+std::optional<std::string> profile_inside(const Environment& job);
+/// What to change so that the job is in no profile: takes out what the record names or, where there is none, whatever lies in
+/// the profile that SENV_ENVIRONMENT names. What entering pure dropped is gone: a PATH that only entering had set becomes
+/// default_path.
+Result<std::vector<Change>> changes_to_leave(const Environment& job,
+                                             std::string_view slurm_commands = default_slurm_commands);
 
 }  // namespace senv

@@ -22,6 +22,8 @@
 namespace senv {
 
 inline constexpr const char* resolution_variable = "SLURM_SENV_RESOLUTION";
+/// Instead of a resolution: the node takes the environment out of the job's variables.
+inline constexpr std::string_view leaving = "none";
 
 struct ChannelCommit {
     std::string name;

@@ -27,7 +27,7 @@ bool is_new_job = false;
 
 Result<void> remember(std::uint32_t job) {
     const auto text = host.own_variable(resolution_variable);
-    if (!text) return {};
+    if (!text || text == leaving) return {};
     const auto resolution = SENV_TRY(Resolution::parse(*text));
     const auto folder = SENV_TRY(cache_folder(with_own_folders(environment_from(environ), host.effective_user())));
     return remember_job(folder, {utc_time(std::time(nullptr)), host.cluster(), job, resolution});

@@ -30,10 +30,11 @@ struct Step {
     std::uint32_t node_index = 0;  // of this node among them, from 0
 };
 
-/// When a job can have been submitted, in seconds since 1970. Of a job that was requeued Slurm knows only the latest time.
+/// How a job was submitted, and when it can have been: in seconds since 1970. Of a job that was requeued Slurm knows only the latest time.
 struct Submission {
     std::int64_t earliest = 0;
     std::int64_t latest = 0;
+    bool has_script = true;  // it is a job of sbatch
 };
 
 class Host {
@@ -67,6 +68,8 @@ public:
     virtual bool starts_shell_on_node() const = 0;
     /// The cluster that the job goes to.
     virtual std::string cluster() const = 0;
+    /// Who owns the folder /gnu/store here, as far as there is one.
+    virtual std::optional<uid_t> owner_of_store() const = 0;
     /// Asks slurmctld.
     virtual Result<Submission> submission_of(std::uint32_t job) const = 0;
     /// A variable that slurmctld keeps with the job: a prolog on the node sees it as SPANK_NAME. Also without effect

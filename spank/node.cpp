@@ -1,7 +1,6 @@
 #include "spank/node.h"
 
 #include <poll.h>
-#include <pwd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -62,18 +61,6 @@ private:
     std::array<char, 16> name_ = {};
 };
 
-Result<uid_t> uid_of(const std::string& user) {
-    if (const auto number = parse_decimal(user)) return static_cast<uid_t>(*number);
-    struct passwd entry = {};
-    struct passwd* found = nullptr;
-    std::array<char, 16384> buffer = {};
-    const int err = ::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found);
-    if (found != nullptr) return entry.pw_uid;
-    if (err != 0) return Error::sys(err, "cannot look up the user '" + user + "'");
-    return Error(Kind::missing, "cannot look up the user '" + user + "': there is none on this node")
-        .hint("ask the administrator to create senvd's user on this node (installing senv does)");
-}
-
 std::string shown(const std::vector<ChannelCommit>& channels) {
     std::vector<std::string> parts;
     for (const auto& channel : channels) parts.push_back(channel.name + "@" + channel.commit);
@@ -101,6 +88,36 @@ Result<void> restore_hidden(Host& host) {
     return {};
 }
 
+// What Slurm carried to the node, of a job that was submitted where nothing resolved it (slurmrestd, a host without this
+// plugin). nullopt: no environment. A store path is as good as resolved.
+Result<std::optional<std::string>> request_in(const Forwarded& forwarded) {
+    const auto value = [&](Option option) -> const std::optional<std::string>& {
+        return forwarded[static_cast<std::size_t>(option)];
+    };
+    const auto is_said = [&](std::size_t i) { return forwarded[i] && *forwarded[i] != no_value; };
+    std::vector<std::string> names;
+    bool has_more = false;  // than a profile
+    for (std::size_t i = 0; i < option_texts.size(); ++i) {
+        const Role role = option_texts[i].role;
+        if (!is_said(i) || (role != Role::names && role != Role::details)) continue;
+        if (role == Role::names) names.push_back(std::string("--") + option_texts[i].name);
+        has_more = has_more || Option{static_cast<unsigned char>(i)} != Option::profile;
+    }
+    if (names.empty()) return std::optional<std::string>();
+    const auto profile = StorePath::parse_absolute(value(Option::profile).value_or(""));
+    if (has_more || !profile) {
+        return Error(Kind::usage, "nothing resolved " + join(names, " and ") + " when the job was submitted")
+            .hint(
+                "submit it where senv's plugin is installed, give --env-profile=/gnu/store/..., or put the line that "
+                "`senv resolve --for-slurm` prints into " +
+                std::string(resolution_variable) + " of the job's environment");
+    }
+    Resolution resolution{*profile, {}, {}, "node:--env-profile"};
+    resolution.keeping.pure = is_said(static_cast<std::size_t>(Option::pure));
+    if (is_said(static_cast<std::size_t>(Option::preserve))) resolution.keeping.preserve = *value(Option::preserve);
+    return std::optional(resolution.encode());
+}
+
 // Whether there was one.
 bool take_mark_off(Host& host) {
     const auto command = host.command();
@@ -119,7 +136,7 @@ void prefetch(Host& host, const Result<Settings>& settings) {
         const auto resolution = SENV_TRY(Resolution::parse(*text));
         const Step job = SENV_TRY(host.prolog_job());
         const auto deadline = Clock::now() + prolog_limit;
-        const auto uid = SENV_TRY(uid_of(settings->user));
+        const auto uid = SENV_TRY(settings->senvd_uid());
         auto connection = SENV_TRY(wire::Connection::open(settings->socket, uid, deadline));
         SENV_TRY(connection.send(wire::Prefetch{resolution.profile.absolute(), job.uid, job.job}.encode(), deadline));
         // senvd forgets nothing when we hang up, but it has to have read the request first.
@@ -130,8 +147,8 @@ void prefetch(Host& host, const Result<Settings>& settings) {
     if (!asked) host.info("senv: cannot fetch ahead of the job: " + asked.error().what());
 }
 
-void NodeStep::prepare() {
-    const Result<void> asked = contained([this] { return prepare_or_fail(); });
+void NodeStep::prepare(const Forwarded& forwarded) {
+    const Result<void> asked = contained([&] { return prepare_or_fail(forwarded); });
     if (!asked) error_ = asked.error();
     if (requested_ || error_) log_start(asked);
     // Slurm zeroes 256 KiB for each variable that is set. Left on the heap, these pages are copied in every task, which is
@@ -139,9 +156,10 @@ void NodeStep::prepare() {
     if (requested_) give_memory_back();
 }
 
-Result<void> NodeStep::prepare_or_fail() {
+Result<void> NodeStep::prepare_or_fail(const Forwarded& forwarded) {
     names_command_ = take_mark_off(host_) || host_.job_variable(command_variable);
-    requested_ = host_.job_variable(resolution_variable).has_value();
+    const auto inherited = host_.job_variable(resolution_variable);
+    requested_ = inherited && inherited != leaving;
     step_ = SENV_TRY(host_.step());
     if (step_.kind == StepKind::external) {
         requested_ = false;
@@ -149,7 +167,7 @@ Result<void> NodeStep::prepare_or_fail() {
     }
     SENV_TRY(restore_hidden(host_));
     const Environment job = host_.job_environment();
-    const auto text = resolution_in(job);
+    const auto text = SENV_TRY(resolution_in(job, forwarded));
     has_task_prolog_ = job.contains(task_prolog_variable);
     is_quiet_ = job.contains(quiet_variable);
     is_verbose_ = job.contains(verbose_variable);
@@ -157,16 +175,12 @@ Result<void> NodeStep::prepare_or_fail() {
                              task_prolog_variable}) {
         if (job.contains(name)) SENV_TRY(host_.change({name, std::nullopt}));
     }
-    if (!text) {
-        if (job.contains(entered_variable)) SENV_TRY(leave(job));
-        if (unknown_) siblings_ = SENV_TRY(Siblings::make());
-        return {};
-    }
+    if (!text) return leave(job);
     requested_ = true;
     SENV_TRY(host_.change({resolution_variable, *text}));
     siblings_ = SENV_TRY(Siblings::make());
     resolution_ = SENV_TRY(Resolution::parse(*text));
-    if (const auto how = job.find(joining_variable); how != job.end() && how->second == "error") {
+    if (value_of(job, joining_variable) == "error") {
         return Error(Kind::usage, "--env-passthrough=error forbids to inherit it");
     }
     if (!settings_) return settings_.error();
@@ -177,26 +191,61 @@ Result<void> NodeStep::prepare_or_fail() {
     return apply_for_all();
 }
 
-std::optional<std::string> NodeStep::resolution_in(const Environment& job) {
-    const auto value = [&](const char* name) -> std::optional<std::string> {
-        const auto found = job.find(name);
-        if (found == job.end()) return std::nullopt;
-        return found->second;
-    };
-    if (auto text = value(resolution_variable)) return text;
+// A plain job changes nothing, and neither does this.
+Result<void> NodeStep::leave(const Environment& job) {
+    if (job.contains(resolution_variable) || job.contains(joining_variable)) {
+        siblings_ = SENV_TRY(Siblings::make());
+        const std::string_view commands =
+            settings_ ? std::string_view(settings_->slurm_commands) : default_slurm_commands;
+        for (const auto& change : SENV_TRY(changes_to_leave(job, commands))) SENV_TRY(host_.change(change));
+    }
+    if (job.contains(resolution_variable)) SENV_TRY(host_.change({resolution_variable, std::nullopt}));
+    return {};
+}
+
+// What would be an environment on the submit host, and is none that a node can enter: an error of the step.
+Result<void> NodeStep::refuse(const Error& error) {
+    requested_ = true;
+    siblings_ = SENV_TRY(Siblings::make());
+    return error;
+}
+
+Result<std::optional<std::string>> NodeStep::resolution_in(const Environment& job, const Forwarded& forwarded) {
+    std::optional<std::string> none;
+    const auto said = job.find(resolution_variable);
+    if (said != job.end()) return said->second == leaving ? none : said->second;
     // sbatch --export-file drops every variable but what Slurm itself carries.
-    if (step_.kind == StepKind::batch) return value(job_control_copy);
-    if (!job.contains(joining_variable)) return std::nullopt;
-    const auto joined = what_the_job_holds();
-    if (!joined) unknown_ = joined.error();
-    if (!joined || joined->empty()) return std::nullopt;
-    return *joined;
+    if (const auto copy = job.find(job_control_copy); step_.kind == StepKind::batch && copy != job.end()) {
+        return std::optional(copy->second);
+    }
+    if (const auto how = job.find(joining_variable); how != job.end()) return joined(how->second);
+    if (const auto profile = profile_inside(job)) {
+        const std::string named = profile->empty() ? "an environment" : printable(*profile);
+        SENV_TRY(refuse(Error(Kind::usage, "the step is inside " + named + ", but " + resolution_variable +
+                                               " is not set, so nothing tells what it is to have")
+                            .hint("name it with --env-profile, or leave it behind with --env-passthrough=ignore")));
+    }
+    const auto asked = request_in(forwarded);
+    if (!asked) return refuse(asked.error()).error();
+    return *asked;
+}
+
+// What srun does not know of the job that it joins from outside, this node may.
+Result<std::optional<std::string>> NodeStep::joined(const std::string& how) {
+    const auto held = what_the_job_holds();
+    if (held && !held->empty()) return std::optional(*held);
+    Error unknown = held ? Error(Kind::missing, "no step of the job is in one here") : held.error();
+    if (how == joining_must) {
+        return refuse(Error(unknown).hint("name the job's environment, with --env-lock or --env-profile")).error();
+    }
+    if (!held || how == joining_tell) unknown_ = std::move(unknown);
+    return std::optional<std::string>();
 }
 
 Result<std::string> NodeStep::what_the_job_holds() const {
     if (!settings_) return settings_.error();
     const auto deadline = Clock::now() + answer_limit;
-    auto connection = SENV_TRY(wire::Connection::open(settings_->socket, SENV_TRY(uid_of(settings_->user)), deadline));
+    auto connection = SENV_TRY(wire::Connection::open(settings_->socket, SENV_TRY(settings_->senvd_uid()), deadline));
     SENV_TRY(connection.send(wire::Held{step_.uid, step_.job}.encode(), deadline));
     const auto reply = SENV_TRY(connection.receive(deadline));
     if (reply.type == wire::Type::error) return wire::decode_error(reply.payload);
@@ -212,7 +261,7 @@ Result<void> NodeStep::ask() {
     const auto now = Clock::now();
     begun_ = now;
     deadline_ = now + settings_->fetch_limit;
-    senvd_uid_ = SENV_TRY(uid_of(settings_->user));
+    senvd_uid_ = SENV_TRY(settings_->senvd_uid());
     SENV_TRY(make_room_for_pmix());
     auto connection = wire::Connection::open(settings_->socket, senvd_uid_, now + answer_limit);
     if (!connection && connection.error().kind() == Kind::missing) {
@@ -305,12 +354,6 @@ Result<void> NodeStep::carry_out(Entering entering) {
     return {};
 }
 
-Result<void> NodeStep::leave(const Environment& job) {
-    siblings_ = SENV_TRY(Siblings::make());
-    for (const auto& change : SENV_TRY(changes_to_leave(job))) SENV_TRY(host_.change(change));
-    return {};
-}
-
 // Ranks on a node that has everything wait in MPI_Init for those on a node that still fetches. PMIx's server, which starts
 // in slurmstepd after this, gives up on them after this time.
 Result<void> NodeStep::make_room_for_pmix() {
@@ -335,7 +378,7 @@ void NodeStep::log_start(const Result<void>& asked) {
 }
 
 void NodeStep::enter() {
-    if (!siblings_ || error_) return;
+    if (!resolution_ || !siblings_ || error_) return;
     const StoreMount mount{settings_->store, "/gnu/store", senvd_uid_};
     const auto enter_first = [&] {
         const auto begin = Clock::now();

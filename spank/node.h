@@ -39,13 +39,17 @@ class NodeStep {
 public:
     NodeStep(Host& host, Result<Settings> settings) : host_(host), settings_(std::move(settings)) {}
 
-    void prepare();
+    /// `forwarded`: the options that Slurm carried here, as they were given.
+    void prepare(const Forwarded& forwarded);
     void enter();
     void start();
 
 private:
-    Result<void> prepare_or_fail();
-    std::optional<std::string> resolution_in(const Environment& job);
+    Result<void> prepare_or_fail(const Forwarded& forwarded);
+    Result<std::optional<std::string>> resolution_in(const Environment& job, const Forwarded& forwarded);
+    Result<std::optional<std::string>> joined(const std::string& how);
+    Result<void> leave(const Environment& job);
+    Result<void> refuse(const Error& error);
     Result<std::string> what_the_job_holds() const;
     Result<void> ask();
     wire::Provision request() const;
@@ -55,7 +59,6 @@ private:
     Result<void> apply(const wire::Plan& plan);
     Result<void> carry_out(Entering entering);
     Surroundings surroundings() const;
-    Result<void> leave(const Environment& job);
     Result<void> make_room_for_pmix();
     Result<void> wait();
     Result<wire::Plan> read_plan();

@@ -1,6 +1,9 @@
 #include "spank/options.h"
 
+#include <pwd.h>
+
 #include <algorithm>
+#include <array>
 
 #include "cache/base/text.h"
 
@@ -140,6 +143,18 @@ Result<Settings> Settings::parse(std::span<const char* const> words) {
         }
     }
     return settings;
+}
+
+Result<uid_t> Settings::senvd_uid() const {
+    if (const auto number = parse_decimal(user)) return static_cast<uid_t>(*number);
+    struct passwd entry = {};
+    struct passwd* found = nullptr;
+    std::array<char, 16384> buffer = {};
+    const int err = ::getpwnam_r(user.c_str(), &entry, buffer.data(), buffer.size(), &found);
+    if (found != nullptr) return entry.pw_uid;
+    if (err != 0) return Error::sys(err, "cannot look up the user '" + user + "'");
+    return Error(Kind::missing, "cannot look up the user '" + user + "': there is none on this node")
+        .hint("ask the administrator to create senvd's user on this node (installing senv does)");
 }
 
 }  // namespace senv

@@ -6,6 +6,8 @@
 // Errors   usage.
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <chrono>
 #include <optional>
@@ -121,6 +123,9 @@ constexpr const OptionText& text_of(Option option) {
     return option_texts[static_cast<std::size_t>(option)];
 }
 
+/// What Slurm carried to a node, indexed by Option: the last value of each, whatever the user wrote.
+using Forwarded = std::array<std::optional<std::string>, option_texts.size()>;
+
 /// Where a value stood; of two, the later in this list counts.
 enum class Place : unsigned char { nowhere, batch_script, variable, command_line };
 
@@ -167,6 +172,8 @@ struct Settings {
     std::chrono::seconds fetch_limit{1800};               // fetch_limit=  how long a task waits for senvd, in seconds
 
     static Result<Settings> parse(std::span<const char* const> words);
+    /// The number of `user` on this host. Errors: missing.
+    Result<uid_t> senvd_uid() const;
 };
 
 }  // namespace senv

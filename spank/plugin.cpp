@@ -16,7 +16,8 @@ using namespace senv;
 
 // A process is one of srun, sbatch, salloc and slurmstepd, and has one step at most. Tasks get copies by fork.
 SlurmHost host;
-Given given;
+Given given;          // on a submit host
+Forwarded forwarded;  // on a node
 std::optional<NodeStep> node_step;
 bool may_have_environment = false;
 std::optional<std::string> first_component;
@@ -36,7 +37,10 @@ Place place_of(const char* value) {
 }
 
 int take_option(int which, const char* value, int remote) noexcept {
-    if (remote != 0) return ESPANK_SUCCESS;  // the node enters what was resolved, and reads no request
+    if (remote != 0) {
+        // Read only where nothing was resolved. Slurm gives it twice to a step of srun (22.05).
+        return on_node(host, nullptr, [&] { forwarded[static_cast<std::size_t>(which)] = value != nullptr ? value : ""; });
+    }
     const Result<void> taken = contained([&]() -> Result<void> {
         const auto option = Option{static_cast<unsigned char>(which)};
         const bool is_flag = text_of(option).form == Form::flag;
@@ -92,7 +96,7 @@ Result<void> submit(int count, char** words) {
 }
 
 void prepare(int count, char** words) {
-    node_step.emplace(host, settings_of(count, words)).prepare();
+    node_step.emplace(host, settings_of(count, words)).prepare(forwarded);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ extern const char sbopt __attribute__((weak));
 extern const char saopt __attribute__((weak));
 }
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -138,6 +139,12 @@ std::string SlurmHost::cluster() const {
     return name != nullptr ? name : "";
 }
 
+std::optional<uid_t> SlurmHost::owner_of_store() const {
+    struct stat info {};
+    if (::stat("/gnu/store", &info) != 0) return std::nullopt;
+    return info.st_uid;
+}
+
 Result<Submission> SlurmHost::submission_of(std::uint32_t job) const {
     job_info_msg_t* found = nullptr;
     if (slurm::load_job(&found, job) != SLURM_SUCCESS || found == nullptr) {
@@ -148,7 +155,7 @@ Result<Submission> SlurmHost::submission_of(std::uint32_t job) const {
         const slurm_job_info_t& one = found->job_array[i];
         const auto time = static_cast<std::int64_t>(one.submit_time);
         const std::int64_t earliest = one.restart_cnt == 0 ? time : 0;
-        if (!submission) submission = {earliest, time};
+        if (!submission) submission = {earliest, time, one.batch_flag != 0};
         submission->earliest = std::min(submission->earliest, earliest);
         submission->latest = std::max(submission->latest, time);
     }

@@ -31,6 +31,7 @@ public:
     bool is_interactive() const override;
     bool starts_shell_on_node() const override;
     std::string cluster() const override;
+    std::optional<uid_t> owner_of_store() const override;
     Result<Submission> submission_of(std::uint32_t job) const override;
     void set_job_control(const char* name, const std::string& value) override;
     void unset_job_control(const char* name) override;

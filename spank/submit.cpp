@@ -115,16 +115,36 @@ std::string variable_of(const Host& host, const OptionText& option) {
     return variable_of(variables_begin(host), option);
 }
 
-// The job that srun --jobid names, if that is not the one that this shell is in.
+// The job whose number the shell has: Slurm's srun makes steps of it.
+std::optional<std::string> job_of_shell(const Host& host) {
+    for (const char* name : {"SLURM_JOB_ID", "SLURM_JOBID"}) {
+        if (auto number = host.own_variable(name); number && !number->empty()) return number;
+    }
+    return std::nullopt;
+}
+
+// Whether Slurm started the shell, in a job's script, in a task or from salloc: then it has the job's variables.
+bool is_started_by_slurm(const Host& host) {
+    for (const char* name : {"SLURM_JOB_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST_HET_GROUP_0"}) {
+        if (!host.own_variable(name).value_or("").empty()) return true;
+    }
+    return false;
+}
+
+// The job that srun joins from outside, of which the shell has a number at most: that of --jobid, or of a shell that
+// somebody else started in the job (pam_slurm_adopt, an editor, a program with variables of its own choice).
 std::optional<std::string> other_job(const Host& host) {
     if (host.program() != Program::srun) return std::nullopt;
     auto named = value_in(host.option_words(), jobid_word);
-    if (named && *named == host.own_variable("SLURM_JOB_ID")) return std::nullopt;
+    const auto own = job_of_shell(host);
+    if (!named) named = own;
+    const bool is_own = named && named == own;
+    if (is_own && (is_started_by_slurm(host) || host.own_variable(resolution_variable))) return std::nullopt;
     return named;
 }
 
 bool is_inside_job(const Host& host) {
-    return !host.own_variable("SLURM_JOB_ID").value_or("").empty() && !other_job(host);
+    return job_of_shell(host) && !other_job(host);
 }
 
 std::string_view words_for(Place place) {
@@ -149,7 +169,8 @@ Place place_of(const Host& host, Option option, const Given::Value& value) {
 }
 
 bool is_nested_step(const Host& host) {
-    return host.program() == Program::srun && is_inside_job(host) && host.own_variable(resolution_variable);
+    const auto inherited = host.own_variable(resolution_variable);
+    return host.program() == Program::srun && is_inside_job(host) && inherited && inherited != leaving;
 }
 
 std::string absolute(const Host& host, std::string_view file) {
@@ -437,6 +458,13 @@ Error no_environment_of_its_own(const Host& host) {
             std::string(command_name(host)) + ", set " + variable_of(host, text_of(Option::passthrough)) + " to one of them");
 }
 
+Error entering_alone(const Request& request) {
+    const bool is_pure = request[Option::pure].place != Place::nowhere;
+    return Error(Kind::usage, std::string("cannot use '--") + text_of(is_pure ? Option::pure : Option::preserve).name +
+                                  "' alone: it says how an environment is entered, not which")
+        .hint("name one with --env-manifest, --env-packages, --env-lock or --env-profile");
+}
+
 Error step_may_not_inherit() {
     return Error(
                Kind::usage,
@@ -444,30 +472,57 @@ Error step_may_not_inherit() {
         .hint("name an environment with --env-manifest, or give --env-passthrough=ignore to run without one");
 }
 
-void forget_environment(Host& host) {
-    if (!host.own_variable(resolution_variable) && !host.own_variable(job_control_copy)) return;
-    host.unset_own_variable(resolution_variable);
+// The profile that the shell is in, "" where it cannot be told which; nullopt: it is in none.
+std::optional<std::string> inside(const Host& host, const Result<Settings>& settings) {
+    Environment shell;
+    for (const char* name : {entered_variable, inside_variable, "PATH"}) {
+        if (auto value = host.own_variable(name)) shell[name] = *std::move(value);
+    }
+    if (auto profile = profile_inside(shell)) return profile;
+    // What a program started with variables of its own choice still sees: senvd's store, where a host has an empty folder.
+    const auto owner = host.owner_of_store();
+    if (!owner || *owner == 0 || !settings) return std::nullopt;
+    const auto senvd = settings->senvd_uid();
+    return senvd && *senvd == *owner ? std::optional<std::string>("") : std::nullopt;
+}
+
+Error lost_environment(const Host& host, const std::string& profile) {
+    const std::string name = profile.empty() ? "--env-profile" : "--env-profile=" + printable(profile);
+    return Error(Kind::usage, std::string("cannot run '") + command_name(host) +
+                                  "' here: this shell is inside an environment, but " + resolution_variable +
+                                  " is not set, so nothing tells which environment the job is to have")
+        .hint("name it with " + name + ", or leave it behind with --env-passthrough=ignore (a tool: " +
+              variables_begin(host) + "ENV_PASSTHROUGH=ignore)");
+}
+
+enum class After : unsigned char { nothing, leaving };
+
+void forget_environment(Host& host, After after) {
+    if (after == After::leaving) {
+        host.set_own_variable(resolution_variable, std::string(leaving));
+    } else {
+        host.unset_own_variable(resolution_variable);
+    }
+    if (!host.own_variable(job_control_copy)) return;
     host.unset_own_variable(job_control_copy);
     host.unset_job_control(job_control_resolution);
 }
 
 /// What was remembered of a job, if it is the one that Slurm has now under that number.
-std::optional<Resolution> remembered(const Host& host, const std::string& job) {
-    const auto number = job_number(job);
+std::optional<Resolution> remembered(const Host& host, std::uint32_t number, const Submission& submitted) {
     const auto folder =
         cache_folder(with_own_folders({{"HOME", host.own_variable("HOME").value_or("")},
                                        {"XDG_CACHE_HOME", host.own_variable("XDG_CACHE_HOME").value_or("")}},
                                       host.effective_user()));
-    if (!number || !folder) return std::nullopt;
-    const auto jobs = jobs_called(*folder, *number);
+    if (!folder) return std::nullopt;
+    const auto jobs = jobs_called(*folder, number);
     if (!jobs) return std::nullopt;
     const std::string cluster = host.cluster();
     const auto latest = std::ranges::find(*jobs, cluster, &SubmittedJob::cluster);
     if (latest == jobs->end()) return std::nullopt;
     // Numbers begin anew where a cluster was set up again.
-    const auto submitted = host.submission_of(*number);
-    if (!submitted || latest->time < utc_time(submitted->earliest - clock_difference) ||
-        latest->time > utc_time(submitted->latest + clock_difference)) {
+    if (latest->time < utc_time(submitted.earliest - clock_difference) ||
+        latest->time > utc_time(submitted.latest + clock_difference)) {
         return std::nullopt;
     }
     Resolution resolution = latest->resolution;
@@ -475,17 +530,39 @@ std::optional<Resolution> remembered(const Host& host, const std::string& job) {
     return resolution;
 }
 
-/// What of the environment of the job that srun --jobid names counts, if it is known.
-Result<std::optional<Resolution>> join_in(const Host& host, const std::string& job, const std::string& passthrough) {
-    auto of_job = passthrough == "ignore" ? std::nullopt : remembered(host, job);
-    if (of_job && passthrough == "error") return step_may_not_inherit();
-    return of_job;
+/// What is known of the environment of a job that srun joins from outside.
+struct Joined {
+    std::optional<Resolution> resolution;
+    bool has_one = false;    // also where it is not known which
+    bool has_script = true;  // the batch script holds it, on its node
+};
+
+Result<Joined> join_in(const Host& host, const std::string& job, const std::string& passthrough, bool is_inside) {
+    Joined joined;
+    if (passthrough == "ignore") return joined;
+    joined.has_one = is_inside && job == job_of_shell(host);
+    if (const auto number = job_number(job)) {
+        if (const auto submitted = host.submission_of(*number)) {
+            joined.resolution = remembered(host, *number, *submitted);
+            joined.has_one = joined.has_one || joined.resolution;
+            joined.has_script = submitted->has_script;
+        }
+    }
+    if (joined.has_one && passthrough == "error") return step_may_not_inherit();
+    return joined;
 }
 
-/// What of the inherited environment, if any, counts.
-Result<std::optional<Resolution>> inherit(const Host& host, const std::string& passthrough) {
+const char* how_to_join(const Joined& joined) {
+    return joined.has_one ? joining_must : joined.has_script ? "use" : joining_tell;
+}
+
+/// What of the inherited environment, if any, counts. `profile`: the one that the shell is in.
+Result<std::optional<Resolution>> inherit(const Host& host, const std::string& passthrough,
+                                          const std::optional<std::string>& profile) {
     const auto inherited = host.own_variable(resolution_variable);
-    if (!inherited || passthrough == "ignore") return std::optional<Resolution>();
+    if (inherited == leaving || passthrough == "ignore") return std::optional<Resolution>();
+    if (!inherited && profile) return lost_environment(host, *profile);
+    if (!inherited) return std::optional<Resolution>();
     const bool is_step = is_nested_step(host);
     if (passthrough == "error" || (passthrough.empty() && !is_step)) {
         return is_step ? step_may_not_inherit() : no_environment_of_its_own(host);
@@ -582,26 +659,31 @@ Result<Outcome> after_options(Host& host, const Result<Settings>& settings, cons
     let_the_weaker_give_way(host, request);
     const std::string passthrough(request[Option::passthrough].value());
     const auto other = other_job(host);
+    const auto inherited = host.own_variable(resolution_variable);
+    std::optional<std::string> profile;
     std::optional<Resolution> resolution;
+    Joined joined;
     if (asks(request, Role::names) || asks(request, Role::details)) {
         resolution = SENV_TRY(resolve(host, settings, request));
         if (!resolution) return Outcome::refused;
     } else {
-        resolution = SENV_TRY(other ? join_in(host, *other, passthrough) : inherit(host, passthrough));
+        profile = inherited ? std::nullopt : inside(host, settings);
+        if (other) {
+            joined = SENV_TRY(join_in(host, *other, passthrough, profile.has_value()));
+            resolution = joined.resolution;
+        } else {
+            resolution = SENV_TRY(inherit(host, passthrough, profile));
+        }
     }
     if (!resolution) {
-        if (asks(request, Role::entering)) {
-            const bool is_pure = request[Option::pure].place != Place::nowhere;
-            return Error(Kind::usage, std::string("cannot use '--") +
-                                          text_of(is_pure ? Option::pure : Option::preserve).name +
-                                          "' alone: it says how an environment is entered, not which")
-                .hint("name one with --env-manifest, --env-packages, --env-lock or --env-profile");
-        }
-        forget_environment(host);
+        if (asks(request, Role::entering)) return entering_alone(request);
         if (other && passthrough != "ignore") {
-            host.set_own_variable(joining_variable, passthrough == "error" ? "error" : "use");
+            forget_environment(host, After::nothing);
+            host.set_own_variable(joining_variable, passthrough == "error" ? "error" : how_to_join(joined));
             return Outcome::joining;
         }
+        const bool leaves = inherited || profile || host.own_variable(job_control_copy);
+        forget_environment(host, leaves ? After::leaving : After::nothing);
         return Outcome::plain;
     }
     SENV_TRY(pass_on(host, *std::move(resolution), request));
@@ -616,7 +698,8 @@ Result<void> agree_with_first(const Host& host, const Given& given, std::optiona
             .hint("give --env-tune=CPU, one that all components run on");
     }
     std::string entered;
-    if (const auto text = host.own_variable(resolution_variable)) {
+    const auto text = host.own_variable(resolution_variable);
+    if (text && text != leaving) {
         Resolution resolution = SENV_TRY(Resolution::parse(*text));
         resolution.source = "any";
         entered = resolution.encode();

@@ -39,6 +39,8 @@ inline constexpr std::string_view absent_mark = "/senv-is-not-installed-on-this-
 inline constexpr const char* command_variable =
     "SLURM_SENV_COMMAND";  // the command has no mark, and is a name all the same
 inline constexpr const char* joining_variable = "SLURM_SENV_JOINS";  // "use" or "error", as --env-passthrough
+inline constexpr const char* joining_must = "must";  // as "use"; the job has an environment: to find none is an error
+inline constexpr const char* joining_tell = "tell";  // as "use"; no script holds one: to find none is told
 inline constexpr const char* job_control_resolution = "SENV_RESOLUTION";
 inline constexpr const char* job_control_copy = "SLURM_SPANK_SENV_RESOLUTION";  // as jobs see it
 

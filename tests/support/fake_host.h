@@ -22,6 +22,7 @@ public:
     std::vector<std::string> words = {"srun"};
     std::optional<std::size_t> options_end;  // how many of them stand in front of the command; all of them
     std::string folder = "/home/u";
+    std::optional<uid_t> store_owner;
     std::optional<Submission> submission;
     std::string command_is;
     Step step_is;
@@ -59,6 +60,7 @@ public:
     bool is_interactive() const override { return interactive; }
     bool starts_shell_on_node() const override { return shell_on_node; }
     std::string cluster() const override { return "c"; }
+    std::optional<uid_t> owner_of_store() const override { return store_owner; }
     Result<Submission> submission_of(std::uint32_t) const override {
         if (!submission) return Error(Kind::missing, "slurmctld does not answer");
         return *submission;

@@ -493,6 +493,32 @@ TEST(ChangesToLeave, TakeNothingButTheProfilesOwnEntries) {
     EXPECT_EQ(left(job), (Environment{{"PATH", profile + "-not/bin:/usr/bin"}}));
 }
 
+TEST(ChangesToLeave, WithoutTheRecordTakeOutWhatLiesInTheProfile) {
+    const Environment job = {{"PATH", "/usr/bin:/bin"}, {"C_INCLUDE_PATH", "/i"}, {"OTHER", profile + "-more:/x"}};
+    Environment inside = entered(plan_for(profile), job);
+    inside.erase(entered_variable);
+    EXPECT_EQ(left(inside), job);
+    inside["SENV_ENVIRONMENT"] = "/";
+    EXPECT_EQ(left(inside).at("PATH"), inside.at("PATH"));
+    EXPECT_FALSE(left(inside).contains("SENV_ENVIRONMENT"));
+}
+
+TEST(ChangesToLeave, APureProfileWithoutTheRecordGiveADefaultPath) {
+    Environment inside = entered(plan_for(profile), {{"HOME", "/h"}}, pure);
+    inside.erase(entered_variable);
+    EXPECT_EQ(carried_out(inside, changes_to_leave(inside, "/opt/slurm-commands").value()),
+              (Environment{{"PATH", default_path}, {"HOME", "/h"}}));
+}
+
+TEST(ProfileInside, IsThatOfTheRecordOrOfPath) {
+    EXPECT_EQ(profile_inside({{entered_variable, profile + " PATH:3a"}}), profile);
+    EXPECT_EQ(profile_inside({{entered_variable, "nonsense"}}), "");
+    EXPECT_EQ(profile_inside({{"SENV_ENVIRONMENT", profile}, {"PATH", "/bin:" + profile + "/bin"}}), profile);
+    EXPECT_EQ(profile_inside({{"SENV_ENVIRONMENT", profile}, {"PATH", "/bin"}}), std::nullopt);
+    EXPECT_EQ(profile_inside({{"SENV_ENVIRONMENT", "/"}, {"PATH", "/bin"}}), std::nullopt);
+    EXPECT_EQ(profile_inside({{"GUIX_ENVIRONMENT", profile}, {"PATH", profile + "/bin"}}), std::nullopt);
+}
+
 TEST(ChangesToEnter, TakeAVariableWithTwoSeparators) {
     const wire::Plan plan{profile, {{"X", profile + "/a", ":"}, {"X", profile + "/b", " "}}};
     const Environment once = entered(plan, {{"X", "/old:/older"}});

@@ -132,7 +132,7 @@ protected:
     // Runs the stages up to task_init, without entering a namespace. True: the task goes on; false: it was ended.
     bool run(const std::function<void()>& between = [] {}) {
         NodeStep step(host_, settings_);
-        step.prepare();
+        step.prepare(forwarded_);
         between();
         // may_wait() asks whether slurmstepd, this process's parent, lives: so a task is a child here as well.
         try {
@@ -148,6 +148,7 @@ protected:
     test::TempDir dir_;
     test::FakeHost host_;
     Settings settings_;
+    Forwarded forwarded_;
 };
 
 FakeSenvd::Serve warm() {
@@ -296,7 +297,7 @@ TEST_F(Node, KeepsTheLeaseForAllProcessesOfTheStep) {
         say(client, plan.encode());
     });
     NodeStep step(host_, settings_);
-    step.prepare();
+    step.prepare({});
     EXPECT_TRUE(is_inherited(file, lease->get()));
 }
 
@@ -308,10 +309,88 @@ TEST_F(Node, WithoutAResolutionDoesNothing) {
     EXPECT_TRUE(host_.infos.empty());
 }
 
-TEST_F(Node, WithoutAResolutionLeavesAnEarlierProfile) {
-    host_.job = {{"PATH", profile + "/bin:/usr/bin"}, {entered_variable, profile + " PATH:3a"}};
+TEST_F(Node, LeavingTakesTheEnvironmentOutAndLeavesNoMark) {
+    const std::string path = profile + "/bin:/usr/bin";
+    const Environment wanted = {{"PATH", "/usr/bin"}};
+    for (const Environment& job : std::vector<Environment>{
+             {{"PATH", path}, {entered_variable, profile + " PATH:3a SENV_ENVIRONMENT:"}, {inside_variable, profile}},
+             {{"PATH", path}, {entered_variable, profile + " PATH:3a"}},
+             // The record is lost.
+             {{"PATH", path}, {inside_variable, profile}, {"GUIX_ENVIRONMENT", profile}, {"MANPATH", profile + "/man"}},
+             {{"PATH", "/usr/bin"}}}) {
+        host_.job = job;
+        host_.job[resolution_variable] = leaving;
+        EXPECT_TRUE(run());  // senvd does not listen
+        EXPECT_EQ(host_.job, wanted);
+        EXPECT_TRUE(run());  // one level deeper
+        EXPECT_EQ(host_.job, wanted);
+    }
+    settings_.slurm_commands = "/opt/commands";
+    host_.job = {{"PATH", profile + "/bin:/opt/commands"}, {inside_variable, profile}};
+    host_.job[resolution_variable] = leaving;
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job, (Environment{{"PATH", default_path}}));
+    EXPECT_TRUE(host_.infos.empty() && host_.errors.empty() && host_.notes.empty());
+}
+
+TEST_F(Node, InsideWithoutAResolutionIsAnError) {
+    for (const Environment& job :
+         std::vector<Environment>{{{"PATH", "/usr/bin"}, {entered_variable, profile + " PATH:3a"}},
+                                  {{"PATH", "/usr/bin"}, {entered_variable, ""}},
+                                  {{"PATH", profile + "/bin:/usr/bin"}, {inside_variable, profile}}}) {
+        host_.job = job;
+        host_.errors.clear();
+        EXPECT_FALSE(run());
+        EXPECT_EQ(status_, 1);
+        ASSERT_EQ(host_.errors.size(), 2U);
+        EXPECT_THAT(host_.errors[0], HasSubstr("cannot enter the job's environment on n7: the step is inside "));
+        EXPECT_THAT(host_.errors[1], HasSubstr("--env-passthrough=ignore"));
+        host_.step_is.kind = StepKind::external;
+        EXPECT_TRUE(run());
+        host_.step_is.kind = StepKind::normal;
+    }
+    host_.job = {{"PATH", profile + "/bin:/usr/bin"}, {"GUIX_ENVIRONMENT", profile}};
+    const Environment of_guix = host_.job;
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job, of_guix);
+}
+
+// --- a request that nobody resolved
+
+TEST_F(Node, ARequestThatNobodyResolvedIsAnError) {
+    host_.job = {{"PATH", "/usr/bin"}};
+    for (const auto& [option, text] : std::vector<std::pair<Option, std::string>>{{Option::packages, "hello"},
+                                                                                  {Option::manifest, "/m.scm"},
+                                                                                  {Option::lock, "x.lock"},
+                                                                                  {Option::profile, "/home/u/profile"},
+                                                                                  {Option::profile, profile + "/bin"},
+                                                                                  {Option::expression, ""}}) {
+        forwarded_ = {};
+        forwarded_[static_cast<std::size_t>(option)] = text;
+        host_.errors.clear();
+        EXPECT_FALSE(run());
+        EXPECT_EQ(status_, 1);
+        ASSERT_EQ(host_.errors.size(), 2U);
+        EXPECT_EQ(host_.errors[0], std::string("senv: cannot enter the job's environment on n7: nothing resolved --") +
+                                       text_of(option).name + " when the job was submitted");
+        EXPECT_THAT(host_.errors[1], HasSubstr("`senv resolve --for-slurm` prints into SLURM_SENV_RESOLUTION"));
+    }
+}
+
+TEST_F(Node, ARequestThatNamesNothingOrWasAnsweredIsNone) {
+    forwarded_[static_cast<std::size_t>(Option::packages)] = "none";
+    forwarded_[static_cast<std::size_t>(Option::pure)] = "yes";
+    forwarded_[static_cast<std::size_t>(Option::channels)] = "c.scm";
+    host_.job = {{"PATH", "/usr/bin"}};
+    EXPECT_TRUE(run());
+    forwarded_[static_cast<std::size_t>(Option::packages)] = "hello";
+    host_.job[resolution_variable] = leaving;
     EXPECT_TRUE(run());
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
+    FakeSenvd senvd(settings_.socket, warm());
+    host_.job[resolution_variable] = resolved;
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job["GUIX_ENVIRONMENT"], profile);
 }
 
 TEST_F(Node, FailsWhereWhatEnteringChangedCannotBeRead) {
@@ -319,7 +398,7 @@ TEST_F(Node, FailsWhereWhatEnteringChangedCannotBeRead) {
     for (const bool leaves : {true, false}) {
         FakeSenvd senvd(settings_.socket, [](int client) { say(client, plan.encode()); });
         host_.job = {{"PATH", "/usr/bin"}, {entered_variable, doubled}};
-        if (!leaves) host_.job[resolution_variable] = resolved;
+        host_.job[resolution_variable] = leaves ? std::string(leaving) : resolved;
         host_.errors.clear();
         EXPECT_FALSE(run());
         EXPECT_EQ(status_, 1);
@@ -330,6 +409,21 @@ TEST_F(Node, FailsWhereWhatEnteringChangedCannotBeRead) {
                                               "senv: hint: unset SLURM_SENV_ENTERED where the step is started"));
     }
 }
+
+TEST_F(Node, AStorePathNeedsNobodyToResolveIt) {
+    FakeSenvd senvd(settings_.socket, warm());
+    forwarded_[static_cast<std::size_t>(Option::profile)] = profile;
+    forwarded_[static_cast<std::size_t>(Option::pure)] = "(null)";
+    forwarded_[static_cast<std::size_t>(Option::preserve)] = "KEPT";
+    host_.job = {{"PATH", "/usr/bin"}, {"KEPT", "1"}, {"DROPPED", "1"}};
+    EXPECT_TRUE(run());
+    EXPECT_THAT(host_.job["PATH"], testing::StartsWith(profile + "/bin:"));
+    EXPECT_EQ(host_.job[resolution_variable],
+              "1 " + profile + " lock=none channels= enter=pure:KEPT from=node:--env-profile");
+    EXPECT_TRUE(host_.job.contains("KEPT") && !host_.job.contains("DROPPED"));
+}
+
+// --- joining
 
 TEST_F(Node, AJoiningStepEntersWhatTheJobHoldsAsTheJobDid) {
     FakeSenvd senvd(settings_.socket, holds("pure:KEPT"));
@@ -379,6 +473,41 @@ TEST_F(Node, AJoiningStepOfAJobThatHoldsNothingIsAPlainOne) {
     EXPECT_TRUE(run());
     EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
     EXPECT_TRUE(host_.errors.empty());
+}
+
+TEST_F(Node, AJoiningStepThatMustFindTheEnvironmentFailsWithoutOne) {
+    host_.job = {{joining_variable, joining_must}, {"PATH", "/usr/bin"}};
+    EXPECT_FALSE(run());  // senvd does not listen
+    EXPECT_THAT(host_.errors[0], HasSubstr("cannot enter the job's environment on n7: cannot reach senvd"));
+    host_.errors.clear();
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, wire::encode_text("")); });
+    host_.job = {{joining_variable, joining_must}, {"PATH", "/usr/bin"}};
+    EXPECT_FALSE(run());
+    EXPECT_THAT(host_.errors[0], HasSubstr("on n7: no step of the job is in one here"));
+    host_.job = {{joining_variable, joining_tell}, {"PATH", "/usr/bin"}};
+    EXPECT_TRUE(run());
+    EXPECT_THAT(host_.notes, ElementsAre(HasSubstr("so this step is in no environment: no step of the job is in one")));
+}
+
+// Of the environment that srun was typed in nothing counts.
+TEST_F(Node, AJoiningStepOfAPlainJobLeavesItsOwnShellsEnvironment) {
+    FakeSenvd senvd(settings_.socket, [](int client) { say(client, wire::encode_text("")); });
+    host_.job = {
+        {joining_variable, "use"}, {"PATH", profile + "/bin:/usr/bin"}, {entered_variable, profile + " PATH:3a"}};
+    EXPECT_TRUE(run());
+    EXPECT_EQ(host_.job, (Environment{{"PATH", "/usr/bin"}}));
+}
+
+// Without senvd the tasks stay where slurmstepd is, all of them.
+TEST_F(Node, AJoiningStepWithoutSenvdMakesNoNamespace) {
+    host_.job = {{joining_variable, "use"}, {"PATH", "/usr/bin"}};
+    NodeStep step(host_, settings_);
+    step.prepare({});
+    const auto before = std::filesystem::read_symlink("/proc/self/ns/mnt");
+    step.enter();
+    EXPECT_EQ(std::filesystem::read_symlink("/proc/self/ns/mnt"), before);
+    step.start();
+    EXPECT_EQ(host_.notes.size(), 1U);
 }
 
 TEST_F(Node, PassesOverTheExternStep) {
@@ -531,7 +660,7 @@ protected:
     // Runs one task of a step whose request is pending; gives its exit status, 0 when it entered.
     int run_task(const std::function<void(NodeStep&)>& task) {
         NodeStep step(host_, settings_);
-        step.prepare();
+        step.prepare({});
         EXPECT_FALSE(host_.job.contains("GUIX_ENVIRONMENT"));
         const pid_t pid = ::fork();
         if (pid == 0) {
@@ -686,7 +815,7 @@ TEST_F(ColdNode, WaitsUnderAnotherNameAndDiesOfSigterm) {
         std::this_thread::sleep_for(30s);
     });
     NodeStep step(host_, settings_);
-    step.prepare();
+    step.prepare({});
     const pid_t task = ::fork();
     if (task == 0) {
         step.start();
@@ -715,7 +844,7 @@ TEST_F(ColdNode, ATaskWithoutItsSlurmstepdEnds) {
     const pid_t slurmstepd = ::fork();
     if (slurmstepd == 0) {
         NodeStep step(host_, settings_);
-        step.prepare();
+        step.prepare({});
         if (::fork() == 0) {
             try {
                 step.start();

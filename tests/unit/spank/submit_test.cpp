@@ -49,10 +49,12 @@ protected:
     test::FakeHost host_;
     Settings settings_;
     Given given_;
+    const std::string profile_ = "/gnu/store/88888888888888888888888888888888-profile";
 };
 
 TEST_F(Submit, WithoutAnythingDoesNothing) {
-    host_.own = {{"PATH", "/bin"}, {"SLURM_JOB_ID", "12"}};
+    host_.own = {{"PATH", "/bin"}, {"SLURM_JOB_ID", "12"}, {"SLURM_JOB_NODELIST", "n1"}};
+    host_.store_owner = 0;  // a Guix of the host's
     const auto before = host_.own;
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_EQ(host_.own, before);
@@ -121,7 +123,7 @@ TEST_F(Submit, TellsSenvWhereTheJobIsToRunForTheSitesCpu) {
         EXPECT_EQ(asked(line), "--partition=a,b\n--constraint=x&y\n");
     }
     EXPECT_EQ(asked({"srun", "-n4p", "--par=a", "--con", "-qC", "-"}), "--partition=p\n--constraint=c\n");
-    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_JOB_PARTITION", "of-the-job"}};
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_NODELIST", "n1"}, {"SLURM_JOB_PARTITION", "of-the-job"}};
     EXPECT_EQ(asked({"srun", "-p", "a"}), "--partition=of-the-job\n");
     give(Option::tune, "skylake");
     ASSERT_THAT(submit(), IsOk());
@@ -625,7 +627,7 @@ TEST_F(Submit, PassthroughIgnoreRunsWithoutWhatTheJobHas) {
     host_.own[resolution_variable] = resolved + "x";
     give(Option::passthrough, "ignore");
     EXPECT_EQ(submit().value(), Outcome::plain);
-    EXPECT_FALSE(host_.own.contains(resolution_variable));
+    EXPECT_EQ(travels(), leaving);
     EXPECT_FALSE(host_.own.contains(job_control_copy));
 }
 
@@ -673,13 +675,131 @@ TEST_F(Submit, AStepForAnotherJobAsksTheNode) {
     EXPECT_EQ(submit().value(), Outcome::joining);
     EXPECT_EQ(host_.own[joining_variable], "error");
     give(Option::passthrough, "none");
-    host_.own = {{"SLURM_JOB_ID", "12"}};
+    host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_JOB_NODELIST", "n1"}};
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_FALSE(host_.own.contains(joining_variable));
     // From inside of another job, of which nothing counts.
     host_.own = {{"SLURM_JOB_ID", "11"}, {resolution_variable, resolved + "x"}};
     EXPECT_EQ(submit().value(), Outcome::joining);
     EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{"SLURM_JOB_ID", "11"}, {joining_variable, "use"}}));
+}
+
+// --- inside, and leaving
+
+TEST_F(Submit, LeavingIsAValue) {
+    give(Option::passthrough, "ignore");
+    for (const Program program : {Program::srun, Program::sbatch, Program::salloc}) {
+        host_.program_is = program;
+        for (const auto& [name, text] :
+             {std::pair(resolution_variable, resolved + "x"), std::pair(resolution_variable, std::string(leaving)),
+              std::pair(entered_variable, profile_ + " PATH:3a")}) {
+            host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_JOB_NODELIST", "n1"}, {name, text}};
+            EXPECT_EQ(submit().value(), Outcome::plain);
+            EXPECT_EQ(travels(), leaving);
+        }
+        host_.own = {{"PATH", "/bin"}};
+        EXPECT_EQ(submit().value(), Outcome::plain);
+        EXPECT_EQ(host_.own, (std::map<std::string, std::string>{{"PATH", "/bin"}}));
+    }
+}
+
+TEST_F(Submit, AShellThatLeftStaysOutside) {
+    senv_answers();
+    for (const char* how : {"", "use", "error"}) {
+        host_.own = {{"SLURM_JOB_ID", "12"}, {"SLURM_ENV_PASSTHROUGH", how}, {entered_variable, profile_ + " PATH:3a"}};
+        host_.own[resolution_variable] = leaving;
+        EXPECT_EQ(submit().value(), Outcome::plain);
+        EXPECT_EQ(travels(), leaving);
+    }
+    std::optional<std::string> first;
+    EXPECT_THAT(agree_with_first(host_, given_, first), IsOk());
+    host_.own["SLURM_ENV_PACKAGES"] = "hello";
+    EXPECT_EQ(submit().value(), Outcome::environment);
+    EXPECT_EQ(travels(), resolved + "environment:--env-packages");
+}
+
+TEST_F(Submit, InsideWithoutAResolutionIsRefused) {
+    struct Row {
+        std::map<std::string, std::string> variables;
+        std::optional<uid_t> store_owner;
+    };
+    settings_.user = "1234";
+    for (const auto& row :
+         std::vector<Row>{{{{entered_variable, profile_ + " PATH:3a"}}, {}},
+                          {{{entered_variable, "which nobody can read"}}, {}},
+                          {{{inside_variable, profile_}, {"PATH", "/home/u/bin:" + profile_ + "/bin:/bin"}}, {}},
+                          {{{"PATH", "/bin"}}, 1234}}) {
+        for (const char* how : {"", "use", "error"}) {
+            for (const Program program : {Program::srun, Program::sbatch, Program::salloc}) {
+                host_.program_is = program;
+                host_.own = row.variables;
+                host_.own[program == Program::sbatch   ? "SBATCH_ENV_PASSTHROUGH"
+                          : program == Program::salloc ? "SALLOC_ENV_PASSTHROUGH"
+                                                       : "SLURM_ENV_PASSTHROUGH"] = how;
+                host_.store_owner = row.store_owner;
+                EXPECT_THAT(submit(), FailsWith(Kind::usage, "this shell is inside an environment"));
+                EXPECT_THAT(submit().error().hint(), testing::HasSubstr("--env-passthrough=ignore"));
+            }
+        }
+        senv_answers();
+        give(Option::packages, "hello");
+        EXPECT_EQ(submit().value(), Outcome::environment);
+        give(Option::packages, "none");
+    }
+}
+
+TEST_F(Submit, GuixOfTheHostIsNotInside) {
+    settings_.user = "1234";
+    host_.store_owner = 0;
+    for (const auto& variables : std::vector<std::map<std::string, std::string>>{
+             {{"GUIX_ENVIRONMENT", profile_}, {"PATH", profile_ + "/bin:/bin"}},
+             {{inside_variable, profile_}, {"PATH", "/bin"}},
+             {{inside_variable, profile_}, {"PATH", profile_ + "-more/bin"}},
+             {{inside_variable, "/"}, {"PATH", "/bin"}},
+             {{inside_variable, ""}, {"PATH", "/bin"}}}) {
+        host_.own = variables;
+        EXPECT_EQ(submit().value(), Outcome::plain);
+        EXPECT_EQ(host_.own, variables);
+    }
+    host_.store_owner = 65534;
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    settings_.user = "no-such-user-here";
+    EXPECT_EQ(submit().value(), Outcome::plain);
+}
+
+TEST_F(Submit, AShellThatSlurmDidNotStartJoinsItsJob) {
+    for (const char* name : {"SLURM_JOB_ID", "SLURM_JOBID"}) {
+        for (const auto& words : std::vector<std::vector<std::string>>{
+                 {"srun", "--overlap", "prog"}, {"srun", "--jobid=12", "prog"}, {"srun", "--jobid", "12", "prog"}}) {
+            host_.words = words;
+            host_.own = {{name, "12"}};
+            EXPECT_EQ(submit().value(), Outcome::joining);
+            EXPECT_EQ(host_.own[joining_variable], "use");
+            for (const char* list : {"SLURM_JOB_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST_HET_GROUP_0"}) {
+                host_.own = {{name, "12"}, {list, "n1"}};
+                EXPECT_EQ(submit().value(), Outcome::plain);
+            }
+            host_.own = {{name, "12"}, {resolution_variable, resolved + "x"}};
+            EXPECT_EQ(submit().value(), Outcome::environment);
+        }
+    }
+    // It is in the job's environment, so the job has one.
+    host_.words = {"srun", "prog"};
+    host_.own = {{"SLURM_JOB_ID", "12"}, {inside_variable, profile_}, {"PATH", profile_ + "/bin"}};
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own[joining_variable], joining_must);
+    give(Option::passthrough, "error");
+    EXPECT_THAT(submit(), FailsWith(Kind::usage, "it would inherit the job's environment"));
+}
+
+TEST_F(Submit, AnAllocationWithoutAScriptTellsWhatIsNotKnown) {
+    host_.words = {"srun", "--jobid=12", "prog"};
+    host_.submission = Submission{0, 0, false};
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own[joining_variable], joining_tell);
+    host_.submission->has_script = true;
+    EXPECT_EQ(submit().value(), Outcome::joining);
+    EXPECT_EQ(host_.own[joining_variable], "use");
 }
 
 TEST_F(Submit, AStepForAnotherJobEntersWhatWasRemembered) {
