@@ -81,6 +81,8 @@ public:
     /// What is to be executed: the first word of the command. Empty when there is none.
     virtual std::string command() const = 0;
     virtual void set_command(const std::string& command) = 0;
+    /// Whether a debugger that knows MPIR started srun: it reads the command from srun's memory.
+    virtual bool is_debugged() const = 0;
 
     // --- slurmstepd
     virtual Result<Step> step() const = 0;

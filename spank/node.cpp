@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -258,6 +259,8 @@ Result<std::string> NodeStep::what_the_job_holds() const {
 
 Result<void> NodeStep::ask() {
     slurmstepd_ = ::getpid();
+    // Its parent's number says nothing to a task in another pid namespace.
+    slurmstepd_lives_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, slurmstepd_, 0)));
     const auto now = Clock::now();
     begun_ = now;
     deadline_ = now + settings_->fetch_limit;
@@ -355,14 +358,10 @@ Result<void> NodeStep::carry_out(Entering entering) {
 }
 
 // Ranks on a node that has everything wait in MPI_Init for those on a node that still fetches. PMIx's server, which starts
-// in slurmstepd after this, gives up on them after this time.
+// in slurmstepd after this, gives up on them after this time. Ranks of one node wait for nobody else's.
 Result<void> NodeStep::make_room_for_pmix() {
-    const auto needed = settings_->fetch_limit + pmix_margin;
-    if (const auto given = host_.job_variable(pmix_timeout)) {
-        const auto set = parse_decimal(*given);
-        if (set && *set >= static_cast<std::uint64_t>(needed.count())) return {};
-    }
-    return host_.change({pmix_timeout, std::to_string(needed.count())});
+    if (step_.nodes < 2 || host_.job_variable(pmix_timeout)) return {};
+    return host_.change({pmix_timeout, std::to_string((settings_->fetch_limit + pmix_margin).count())});
 }
 
 void NodeStep::log_start(const Result<void>& asked) {
@@ -464,8 +463,9 @@ Result<void> NodeStep::wait() {
     if (lease_) return {};
     // slurmstepd got none to inherit, so each task takes its own.
     pending_ = SENV_TRY(ask_again());
+    const Deadline deadline = Clock::now() + answer_limit;
     while (!lease_) {
-        const auto frame = SENV_TRY(pending_.receive(Clock::now() + answer_limit));
+        const auto frame = SENV_TRY(pending_.receive(deadline));
         if (frame.type == wire::Type::lease && frame.fd) lease_ = SENV_TRY(inheritable(frame.fd));
         if (frame.type == wire::Type::error) return wire::decode_error(frame.payload);
     }
@@ -473,7 +473,9 @@ Result<void> NodeStep::wait() {
 }
 
 Result<void> NodeStep::may_wait() const {
-    if (::getppid() != slurmstepd_) return Error(Kind::busy, "slurmstepd is gone");
+    struct pollfd slurmstepd = {slurmstepd_lives_.get(), POLLIN, 0};  // readable once it has ended
+    const bool is_gone = slurmstepd_lives_ ? ::poll(&slurmstepd, 1, 0) > 0 : ::getppid() != slurmstepd_;
+    if (is_gone) return Error(Kind::busy, "slurmstepd is gone");
     if (Clock::now() >= deadline_) {
         return Error(Kind::busy,
                      "the environment was not fetched within " + std::to_string(settings_->fetch_limit.count()) + " s")

@@ -91,6 +91,7 @@ private:
     Environment submitted_;           // variables that may lead out of the environment, as they were submitted
     uid_t senvd_uid_ = 0;
     pid_t slurmstepd_ = 0;
+    Fd slurmstepd_lives_;  // a pidfd; none before Linux 5.3
     Fd lease_;
     wire::Connection pending_{Fd()};           // where senvd's answer is to come
     std::optional<Clock::duration> mounting_;  // what it took; in the task that did it

@@ -1,6 +1,7 @@
 // plugin.cpp: spank_senv.so, Slurm's door to senv. Each callback is one line through at_slurm_edge; the work is in
 // submit.cpp (srun, sbatch, salloc) and node.cpp (slurmstepd).
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -20,7 +21,18 @@ Given given;          // on a submit host
 Forwarded forwarded;  // on a node
 std::optional<NodeStep> node_step;
 bool may_have_environment = false;
+int lines = 0;  // of plugstack.conf that name this plugin
 std::optional<std::string> first_component;
+
+/// Slurm calls each callback once for each line of plugstack.conf that names the plugin, one line after another. All lines
+/// share these variables, so the first one does the work for all.
+class Turn {
+public:
+    bool is_ours() { return calls_++ % std::max(lines, 1) == 0; }
+
+private:
+    int calls_ = 0;
+};
 
 /// Before there is a job: srun, sbatch or salloc ends here, also where plugstack.conf says `optional`.
 template <class F>
@@ -39,7 +51,8 @@ Place place_of(const char* value) {
 int take_option(int which, const char* value, int remote) noexcept {
     if (remote != 0) {
         // Read only where nothing was resolved. Slurm gives it twice to a step of srun (22.05).
-        return on_node(host, nullptr, [&] { forwarded[static_cast<std::size_t>(which)] = value != nullptr ? value : ""; });
+        return on_node(host, nullptr,
+                       [&] { forwarded[static_cast<std::size_t>(which)] = value != nullptr ? value : ""; });
     }
     const Result<void> taken = contained([&]() -> Result<void> {
         const auto option = Option{static_cast<unsigned char>(which)};
@@ -75,6 +88,7 @@ bool is_submitting() {
 
 Result<void> init(spank_t handle) {
     if (!is_submitting() && spank_context() != S_CTX_REMOTE) return {};
+    if (++lines > 1) return {};
     if (is_submitting()) before_options(host);
     return register_options(handle);
 }
@@ -110,11 +124,15 @@ int slurm_spank_init(spank_t handle, int, char**) {
 }
 
 int slurm_spank_init_post_opt(spank_t handle, int count, char** words) {
+    static Turn turn;
+    if (!turn.is_ours()) return ESPANK_SUCCESS;
     if (is_submitting()) return or_refuse(handle, [&] { return submit(count, words); });
     return on_node(host, handle, [&] { prepare(count, words); });
 }
 
 int slurm_spank_local_user_init(spank_t handle, int, char**) {
+    static Turn turn;
+    if (!turn.is_ours()) return ESPANK_SUCCESS;
     if (!may_have_environment) return ESPANK_SUCCESS;
     return or_refuse(handle, []() -> Result<void> {
         mark_command(host);
@@ -123,12 +141,16 @@ int slurm_spank_local_user_init(spank_t handle, int, char**) {
 }
 
 int slurm_spank_task_init_privileged(spank_t handle, int, char**) {
+    static Turn turn;
+    if (!turn.is_ours()) return ESPANK_SUCCESS;
     return on_node(host, handle, [] {
         if (node_step) node_step->enter();
     });
 }
 
 int slurm_spank_task_init(spank_t handle, int, char**) {
+    static Turn turn;
+    if (!turn.is_ours()) return ESPANK_SUCCESS;
     const auto start = []() -> Result<void> {
         if (node_step) node_step->start();
         return {};

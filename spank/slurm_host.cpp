@@ -12,6 +12,8 @@ extern slurm_conf_t slurm_conf;
 // What only sbatch and only salloc has: their own options (src/sbatch/opt.c, src/salloc/opt.c). Null elsewhere.
 extern const char sbopt __attribute__((weak));
 extern const char saopt __attribute__((weak));
+// Of srun only: debuggers set it (the MPIR Process Acquisition Interface).
+extern int MPIR_being_debugged __attribute__((weak));
 }
 
 #include <sys/stat.h>
@@ -22,6 +24,7 @@ extern const char saopt __attribute__((weak));
 #include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "cache/base/fd.h"
 #include "cache/base/text.h"
@@ -185,8 +188,17 @@ std::string SlurmHost::command() const {
 
 void SlurmHost::set_command(const std::string& command) {
     const auto words = arguments();
-    if (words.empty()) return;
-    words[0] = commands_.emplace_back(command).data();
+    if (words.empty() || words[0] == nullptr) return;
+    // In slurmstepd, which frees its words, the mark comes off: there the text only becomes shorter.
+    if (command.size() <= std::strlen(words[0])) {
+        std::memcpy(words[0], command.c_str(), command.size() + 1);
+    } else {
+        words[0] = commands_.emplace_back(command).data();
+    }
+}
+
+bool SlurmHost::is_debugged() const {
+    return &MPIR_being_debugged != nullptr && MPIR_being_debugged != 0;
 }
 
 Result<Step> SlurmHost::step() const {

@@ -37,6 +37,7 @@ public:
     void unset_job_control(const char* name) override;
     std::string command() const override;
     void set_command(const std::string& command) override;
+    bool is_debugged() const override;
     Result<Step> step() const override;
     Result<Step> prolog_job() const override;
     Environment job_environment() const override;

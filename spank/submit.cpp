@@ -46,6 +46,7 @@ struct OptionWord {
 constexpr OptionWord quiet_word = {"--quiet", 6, 'Q'};
 constexpr OptionWord verbose_word = {"--verbose", 6, 'v'};
 constexpr OptionWord jobid_word = {"--jobid", 6};
+constexpr OptionWord debugger_test_word = {"--debugger-test", 4};
 constexpr OptionWord multi_prog_word = {"--multi-prog", 4};
 constexpr OptionWord no_shell_word = {"--no-shell", 6};
 constexpr OptionWord bcast_word = {"--bcast", 7};
@@ -749,7 +750,11 @@ void mark_command(Host& host) {
         return;
     }
     if (command.empty()) return;
+    const bool is_shown = host.is_debugged() || is_there(host.option_words(), debugger_test_word);
     if (is_joining) {
+        host.set_own_variable(command_variable, "yes");
+    } else if (is_shown) {
+        hide_from_nodes_without_plugin(host);
         host.set_own_variable(command_variable, "yes");
     } else {
         host.set_command(std::string(absent_mark) + command);

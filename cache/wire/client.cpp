@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "cache/base/text.h"
 
@@ -17,6 +18,29 @@ constexpr std::size_t max_uid_map = 65536;
 
 std::string waiting_for_senvd() {
     return "cannot reach senvd";
+}
+
+Result<void> not_after(Deadline deadline) {
+    if (Clock::now() <= deadline) return {};
+    return Error(Kind::busy, "senvd did not answer in time");
+}
+
+// One descriptor at most, in all of a frame. All that came are owned at once: none stays open by accident.
+Result<void> take_descriptors(struct msghdr& message, Fd& into) {
+    bool is_more = (message.msg_flags & MSG_CTRUNC) != 0;
+    for (auto* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+            int received = -1;
+            std::memcpy(&received, CMSG_DATA(c) + i * sizeof received, sizeof received);
+            Fd fd(received);
+            is_more = is_more || into;
+            if (!into) into = std::move(fd);
+        }
+    }
+    if (is_more) return Error(Kind::corrupt, "senvd sent more than one descriptor with a frame");
+    return {};
 }
 
 Error gone() {
@@ -99,6 +123,7 @@ Result<Connection> Connection::open(const std::string& socket_path, std::optiona
 
 Result<void> Connection::send(std::string_view frame, Deadline deadline) {
     while (!frame.empty()) {
+        SENV_TRY(not_after(deadline));
         const ssize_t n = ::send(socket_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n >= 0) {
             frame.remove_prefix(static_cast<std::size_t>(n));
@@ -118,6 +143,8 @@ Result<Frame> Connection::receive(Deadline deadline) {
     // Reads exactly `size` bytes, and keeps the descriptor that comes with them.
     const auto read = [&](char* into, std::size_t size) -> Result<void> {
         while (size > 0) {
+            // A peer that sends byte by byte always has something to read.
+            SENV_TRY(not_after(deadline));
             struct iovec piece = {into, size};
             alignas(struct cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
             struct msghdr message = {};
@@ -133,12 +160,7 @@ Result<Frame> Connection::receive(Deadline deadline) {
             }
             if (n < 0 && errno != ECONNRESET) return Error::sys(errno, "cannot receive from senvd");
             if (n <= 0) return gone();
-            for (auto* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-                int received = -1;
-                std::memcpy(&received, CMSG_DATA(c), sizeof received);
-                frame.fd = Fd(received);
-            }
+            SENV_TRY(take_descriptors(message, frame.fd));
             into += n;
             size -= static_cast<std::size_t>(n);
         }

@@ -25,6 +25,7 @@ public:
     std::optional<uid_t> store_owner;
     std::optional<Submission> submission;
     std::string command_is;
+    bool debugged = false;
     Step step_is;
     Environment job;
     int steps_ended = 0;
@@ -69,6 +70,7 @@ public:
     void unset_job_control(const char* name) override { control.erase(name); }
     std::string command() const override { return command_is; }
     void set_command(const std::string& command) override { command_is = command; }
+    bool is_debugged() const override { return debugged; }
     Result<Step> step() const override { return step_is; }
     Result<Step> prolog_job() const override { return step_is; }
     Environment job_environment() const override { return job; }

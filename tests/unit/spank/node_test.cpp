@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -556,17 +557,19 @@ TEST_F(Node, TheBatchStepFindsTheResolutionInTheJobControlVariable) {
     EXPECT_FALSE(host_.job.contains("SLURM_SPANK_SENV_RESOLUTION"));
 }
 
-TEST_F(Node, MakesRoomForPmixOnlyWhereThereIsTooLittle) {
+TEST_F(Node, MakesRoomForPmixInStepsOfSeveralNodes) {
     FakeSenvd senvd(settings_.socket, warm());
     settings_.fetch_limit = 100s;
     EXPECT_TRUE(run());
-    EXPECT_EQ(host_.job["SLURM_PMIX_TIMEOUT"], "400");
-    host_.job["SLURM_PMIX_TIMEOUT"] = "2";
+    EXPECT_FALSE(host_.job.contains("SLURM_PMIX_TIMEOUT"));
+    host_.step_is.nodes = 2;
     EXPECT_TRUE(run());
     EXPECT_EQ(host_.job["SLURM_PMIX_TIMEOUT"], "400");
-    host_.job["SLURM_PMIX_TIMEOUT"] = "5000";
-    EXPECT_TRUE(run());
-    EXPECT_EQ(host_.job["SLURM_PMIX_TIMEOUT"], "5000");
+    for (const char* users : {"2", "5000", "nonsense", ""}) {
+        host_.job["SLURM_PMIX_TIMEOUT"] = users;
+        EXPECT_TRUE(run());
+        EXPECT_EQ(host_.job["SLURM_PMIX_TIMEOUT"], users);
+    }
 }
 
 TEST_F(Node, TellsTheUserWhyItCannotEnter) {
@@ -863,6 +866,40 @@ TEST_F(ColdNode, ATaskWithoutItsSlurmstepdEnds) {
     EXPECT_EQ(::read(pipe[0], &c, 1), 1);
     EXPECT_LT(Clock::now() - begin, 10s);
     ::close(pipe[0]);
+}
+
+// There getppid() gives 0.
+TEST_F(ColdNode, ATaskInAPidNamespaceOfItsOwnWaits) {
+    FakeSenvd senvd(settings_.socket, [](int client) {
+        lend(client, STDIN_FILENO);
+        say(client, wire::encode_empty(wire::Type::pending));
+        std::this_thread::sleep_for(500ms);
+        say(client, plan.encode());
+    });
+    const pid_t slurmstepd = ::fork();
+    if (slurmstepd == 0) {
+        NodeStep step(host_, settings_);
+        step.prepare({});
+        if (::unshare(CLONE_NEWPID) != 0) ::_exit(99);
+        const pid_t task = ::fork();
+        if (task == 0) {
+            if (::getppid() != 0) ::_exit(98);
+            try {
+                step.start();
+            } catch (const test::FakeHost::TaskEnded& ended) {
+                ::_exit(ended.status);
+            }
+            ::_exit(0);
+        }
+        int status = 0;
+        ::waitpid(task, &status, 0);
+        ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 97);
+    }
+    int status = 0;
+    ::waitpid(slurmstepd, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 99) GTEST_SKIP() << "needs the right to make a pid namespace";
+    EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 // --- prolog

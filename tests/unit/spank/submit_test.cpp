@@ -1000,6 +1000,19 @@ TEST_F(Submit, SrunMarksTheCommand) {
     EXPECT_EQ(host_.command_is, "/senv-is-not-installed-on-this-node//usr/bin/hostname");
 }
 
+TEST_F(Submit, ADebuggerSeesTheCommand) {
+    for (const bool is_attached : {true, false}) {
+        host_.debugged = is_attached;
+        if (!is_attached) host_.words = {"srun", "--debugger-test", "prog"};
+        host_.command_is = "/usr/bin/hostname";
+        host_.own = {{"PATH", "/bin"}};
+        mark_command(host_);
+        EXPECT_EQ(host_.command_is, "/usr/bin/hostname");
+        EXPECT_EQ(host_.own["PATH"], hidden_variables[0].decoy);
+        EXPECT_EQ(host_.own[command_variable], "yes");
+    }
+}
+
 TEST_F(Submit, SrunSaysThatItHasATaskProlog) {
     host_.command_is = "prog";
     mark_command(host_);

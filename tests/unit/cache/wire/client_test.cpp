@@ -10,6 +10,7 @@
 
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <thread>
 
 #include "cache/wire/messages.h"
@@ -69,6 +70,52 @@ TEST(Client, ReceivesTheDescriptorOfALease) {
     EXPECT_EQ(got->type, Type::lease);
     ASSERT_TRUE(got->fd);
     EXPECT_NE(::fcntl(got->fd.get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST(Client, RefusesTwoDescriptorsAndKeepsNone) {
+    const auto open_here = [] {
+        return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                             std::filesystem::directory_iterator());
+    };
+    for (const std::size_t count : {2, 3, 20}) {
+        Pair pair;
+        const auto before = open_here();
+        const std::string frame = encode_empty(Type::lease);
+        struct iovec piece = {const_cast<char*>(frame.data()), frame.size()};
+        alignas(struct cmsghdr) std::array<char, CMSG_SPACE(20 * sizeof(int))> control = {};
+        struct msghdr message = {};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        auto* c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(count * sizeof(int));  // each is 0
+        ASSERT_EQ(::sendmsg(pair.server.get(), &message, 0), static_cast<ssize_t>(frame.size()));
+        {
+            const auto got = pair.client.receive(Clock::now() + 5s);
+            ASSERT_FALSE(got);
+            EXPECT_EQ(got.error().kind(), Kind::corrupt);
+        }
+        EXPECT_EQ(open_here(), before);
+    }
+}
+
+TEST(Client, ADaemonThatNeverStopsSendingIsBusy) {
+    Pair pair;
+    const std::string frame = encode_text(std::string(400'000, 'x'));
+    std::jthread writer([&](const std::stop_token& stop) {
+        for (const char c : frame) {
+            if (stop.stop_requested() || ::send(pair.server.get(), &c, 1, MSG_NOSIGNAL) != 1) return;
+            std::this_thread::sleep_for(20us);
+        }
+    });
+    const auto start = Clock::now();
+    const auto got = pair.client.receive(start + 200ms);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().kind(), Kind::busy);
+    EXPECT_LT(Clock::now() - start, 5s);
 }
 
 TEST(Client, ADaemonThatSaysNothingIsBusy) {
