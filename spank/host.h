@@ -78,6 +78,8 @@ public:
     virtual void unset_job_control(const char* name) = 0;
 
     // --- slurmstepd, and srun's local_user_init
+    /// The number of srun's step. Only in local_user_init.
+    virtual std::optional<std::uint32_t> step_number() const = 0;
     /// What is to be executed: the first word of the command. Empty when there is none.
     virtual std::string command() const = 0;
     virtual void set_command(const std::string& command) = 0;

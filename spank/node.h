@@ -6,6 +6,8 @@
 //          regular expression it is.
 // Joins    A step that srun --jobid started outside the job is in the profile that another step of the job has on this node,
 //          entered as that step entered it. Where none has, or senvd does not say, it is a step without an environment.
+// Leaves   With "none" for a resolution, and where it joins a plain job. Inside, but without a resolution, is an error; so is an
+//          option that names an environment where nobody resolved it, but for an absolute --env-profile=/gnu/store/….
 // Errors   None leaves a callback: on 22.05 what fails in slurmstepd drains the node in batch steps and lets srun exit 0.
 //          The first error is kept until start(), where one task of the node tells the user and all end with status 1,
 //          also where plugstack.conf says `optional`.

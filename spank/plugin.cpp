@@ -21,6 +21,7 @@ Given given;          // on a submit host
 Forwarded forwarded;  // on a node
 std::optional<NodeStep> node_step;
 bool may_have_environment = false;
+bool lost_path = false;
 int lines = 0;  // of plugstack.conf that name this plugin
 std::optional<std::string> first_component;
 
@@ -94,6 +95,7 @@ Result<void> init(spank_t handle) {
 }
 
 Result<void> submit(int count, char** words) {
+    lost_path = has_lost_path(host);
     switch (SENV_TRY(after_options(host, settings_of(count, words), given))) {
         case Outcome::plain: break;
         case Outcome::environment:
@@ -135,6 +137,7 @@ int slurm_spank_local_user_init(spank_t handle, int, char**) {
     if (!turn.is_ours()) return ESPANK_SUCCESS;
     if (!may_have_environment) return ESPANK_SUCCESS;
     return or_refuse(handle, []() -> Result<void> {
+        if (lost_path) tell_lost_path(host);
         mark_command(host);
         return {};
     });

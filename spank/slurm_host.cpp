@@ -181,6 +181,11 @@ std::span<char*> SlurmHost::arguments() const {
     return {words, static_cast<std::size_t>(count)};
 }
 
+std::optional<std::uint32_t> SlurmHost::step_number() const {
+    const auto number = item<std::uint32_t>(handle_, S_JOB_STEPID, "ask Slurm for the step's number");
+    return number ? std::optional(*number) : std::nullopt;
+}
+
 std::string SlurmHost::command() const {
     const auto words = arguments();
     return words.empty() || words[0] == nullptr ? "" : words[0];

@@ -35,6 +35,7 @@ public:
     Result<Submission> submission_of(std::uint32_t job) const override;
     void set_job_control(const char* name, const std::string& value) override;
     void unset_job_control(const char* name) override;
+    std::optional<std::uint32_t> step_number() const override;
     std::string command() const override;
     void set_command(const std::string& command) override;
     bool is_debugged() const override;

@@ -116,12 +116,10 @@ std::string variable_of(const Host& host, const OptionText& option) {
     return variable_of(variables_begin(host), option);
 }
 
-// The job whose number the shell has: Slurm's srun makes steps of it.
+// The job whose number the shell has: srun makes a step of it. Of SLURM_JOBID alone it makes a new job (Slurm 22.05).
 std::optional<std::string> job_of_shell(const Host& host) {
-    for (const char* name : {"SLURM_JOB_ID", "SLURM_JOBID"}) {
-        if (auto number = host.own_variable(name); number && !number->empty()) return number;
-    }
-    return std::nullopt;
+    auto number = host.own_variable("SLURM_JOB_ID");
+    return number && !number->empty() ? number : std::nullopt;
 }
 
 // Whether Slurm started the shell, in a job's script, in a task or from salloc: then it has the job's variables.
@@ -456,7 +454,8 @@ Error no_environment_of_its_own(const Host& host) {
         .hint(
             "name one with --env-manifest, take this one along with --env-passthrough=use, or leave it with "
             "--env-passthrough=ignore; for a tool that calls " +
-            std::string(command_name(host)) + ", set " + variable_of(host, text_of(Option::passthrough)) + " to one of them");
+            std::string(command_name(host)) + ", set " + variable_of(host, text_of(Option::passthrough)) +
+            " to one of them");
 }
 
 Error entering_alone(const Request& request) {
@@ -709,6 +708,24 @@ Result<void> agree_with_first(const Host& host, const Given& given, std::optiona
     if (entered == *first) return {};
     return Error(Kind::usage, "cannot give the components of a heterogeneous job different environments")
         .hint("give all --env options to the first component: they count for all");
+}
+
+bool has_lost_path(const Host& host) {
+    const auto inherited = host.own_variable(resolution_variable);
+    if (!is_nested_step(host) || !host.own_variable(entered_variable)) return false;
+    const auto resolution = Resolution::parse(*inherited);
+    if (!resolution) return false;
+    const std::string begin = resolution->profile.absolute() + "/";
+    const auto path = host.own_variable("PATH").value_or("");
+    return std::ranges::none_of(split(path, ':'), [&](auto folder) { return folder.starts_with(begin); });
+}
+
+void tell_lost_path(Host& host) {
+    if (host.step_number() != 0U || loudness(host) == Loudness::quiet) return;
+    host.info(
+        "senv: PATH was set anew in this script, as a login shell does (#!/bin/bash -l): what it runs without srun is "
+        "the "
+        "node's own software");
 }
 
 void mark_components(Host& host) {

@@ -9,7 +9,10 @@
 //            SLURM_SENV_RESOLUTION   what steps inherit and nodes enter (provisioner/resolution.h)
 //          and Slurm's copies of the option values are gone: a nested srun inherits the result, not the request.
 //          The same text goes to prologs as SPANK_SENV_RESOLUTION.
+//          "none" there says that the job leaves the environment: the node takes it out. Inside an environment (profile_inside()
+//          in environment.h, or senv's mount at /gnu/store) one of the two has to be there: its absence is an error.
 //          srun --jobid from outside the job cannot know: SLURM_SENV_JOINS makes the node ask senvd what the job is in.
+// Root     Resolves nothing that may be code: --env-lock and --env-profile=/gnu/store/... only.
 // Marks    A node without the plugin must not run the command on the host's software. srun puts `absent_mark` in front
 //          of the command, which the plugin on the node takes off. Batch scripts cannot be marked: sbatch, and srun
 //          --multi-prog, --bcast and --async, export a PATH with nothing in it instead, and a BASH_ENV at which bash stops; the real ones
@@ -113,6 +116,13 @@ void mark_components(Host& host);
 /// The same time, of srun --async (Slurm 26.05) when there is or may be an environment: local_user_init is not called for such
 /// a step. Marks the command as --multi-prog is marked. Errors: usage, for a command with a path, which that does not catch.
 Result<void> mark_async(Host& host);
+
+/// init_post_opt of srun, before anything is marked: whether its shell is in the environment that the step inherits, and a
+/// login shell has set PATH anew.
+bool has_lost_path(const Host& host);
+
+/// local_user_init of a srun that has_lost_path(): says so, in the job's first step.
+void tell_lost_path(Host& host);
 
 /// local_user_init of srun, if there is or may be an environment: marks the command, and passes on what
 /// the node has to know of srun's own options.

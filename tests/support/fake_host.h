@@ -68,6 +68,7 @@ public:
     }
     void set_job_control(const char* name, const std::string& value) override { control[name] = value; }
     void unset_job_control(const char* name) override { control.erase(name); }
+    std::optional<std::uint32_t> step_number() const override { return step_is.step; }
     std::string command() const override { return command_is; }
     void set_command(const std::string& command) override { command_is = command; }
     bool is_debugged() const override { return debugged; }

@@ -413,6 +413,7 @@ TEST_F(Submit, WarnsOfVariablesThatDoNotExist) {
     EXPECT_TRUE(host_.infos.empty());
     host_.words = {"srun"};
     host_.own["SLURM_JOB_ID"] = "12";
+    host_.own["SLURM_JOB_NODELIST"] = "n1";
     EXPECT_EQ(submit().value(), Outcome::plain);
     EXPECT_THAT(host_.infos, testing::ElementsAre(manifest));
     // Where no variable counts, and for the second component of a submission, once was enough.
@@ -768,21 +769,24 @@ TEST_F(Submit, GuixOfTheHostIsNotInside) {
 }
 
 TEST_F(Submit, AShellThatSlurmDidNotStartJoinsItsJob) {
-    for (const char* name : {"SLURM_JOB_ID", "SLURM_JOBID"}) {
-        for (const auto& words : std::vector<std::vector<std::string>>{
-                 {"srun", "--overlap", "prog"}, {"srun", "--jobid=12", "prog"}, {"srun", "--jobid", "12", "prog"}}) {
-            host_.words = words;
-            host_.own = {{name, "12"}};
-            EXPECT_EQ(submit().value(), Outcome::joining);
-            EXPECT_EQ(host_.own[joining_variable], "use");
-            for (const char* list : {"SLURM_JOB_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST_HET_GROUP_0"}) {
-                host_.own = {{name, "12"}, {list, "n1"}};
-                EXPECT_EQ(submit().value(), Outcome::plain);
-            }
-            host_.own = {{name, "12"}, {resolution_variable, resolved + "x"}};
-            EXPECT_EQ(submit().value(), Outcome::environment);
+    for (const auto& words : std::vector<std::vector<std::string>>{
+             {"srun", "--overlap", "prog"}, {"srun", "--jobid=12", "prog"}, {"srun", "--jobid", "12", "prog"}}) {
+        host_.words = words;
+        host_.own = {{"SLURM_JOB_ID", "12"}};
+        EXPECT_EQ(submit().value(), Outcome::joining);
+        EXPECT_EQ(host_.own[joining_variable], "use");
+        for (const char* list : {"SLURM_JOB_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST_HET_GROUP_0"}) {
+            host_.own = {{"SLURM_JOB_ID", "12"}, {list, "n1"}};
+            EXPECT_EQ(submit().value(), Outcome::plain);
         }
+        host_.own = {{"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}};
+        EXPECT_EQ(submit().value(), Outcome::environment);
     }
+    // Slurm makes a new job of it, which has nothing to be joined.
+    host_.words = {"srun", "prog"};
+    host_.own = {{"SLURM_JOBID", "12"}};
+    EXPECT_EQ(submit().value(), Outcome::plain);
+    EXPECT_TRUE(makes_a_job(host_));
     // It is in the job's environment, so the job has one.
     host_.words = {"srun", "prog"};
     host_.own = {{"SLURM_JOB_ID", "12"}, {inside_variable, profile_}, {"PATH", profile_ + "/bin"}};
@@ -1010,6 +1014,33 @@ TEST_F(Submit, ADebuggerSeesTheCommand) {
         EXPECT_EQ(host_.command_is, "/usr/bin/hostname");
         EXPECT_EQ(host_.own["PATH"], hidden_variables[0].decoy);
         EXPECT_EQ(host_.own[command_variable], "yes");
+    }
+}
+
+TEST_F(Submit, TheFirstStepTellsThatAScriptsPathWasSetAnew) {
+    const std::map<std::string, std::string> inside = {
+        {"SLURM_JOB_ID", "12"}, {resolution_variable, resolved + "x"}, {entered_variable, profile_ + " PATH:3a"}};
+    host_.own = inside;
+    host_.own["PATH"] = "/usr/bin";
+    EXPECT_TRUE(has_lost_path(host_));
+    host_.own["PATH"] = "/home/u/bin:" + profile_ + "/bin:/usr/bin";
+    EXPECT_FALSE(has_lost_path(host_));
+    host_.own["PATH"] = "/usr/bin";
+    host_.own.erase(entered_variable);  // a shell of salloc's
+    EXPECT_FALSE(has_lost_path(host_));
+    host_.own = inside;
+    host_.own[resolution_variable] = leaving;
+    EXPECT_FALSE(has_lost_path(host_));
+    host_.own = {{"PATH", "/usr/bin"}};
+    EXPECT_FALSE(has_lost_path(host_));
+
+    for (const auto& [step, word, lines] :
+         {std::tuple(0U, "prog", 1U), std::tuple(1U, "prog", 0U), std::tuple(0U, "-Q", 0U)}) {
+        host_.infos.clear();
+        host_.step_is.step = step;
+        host_.words = {"srun", word};
+        tell_lost_path(host_);
+        EXPECT_EQ(host_.infos.size(), lines);
     }
 }
 
