@@ -82,7 +82,9 @@ JOB
     run -0 alice cat lost.out
     [[ $output != *"it ran"* && $(grep -c 'this shell is inside an environment' <<<"$output") -eq 4 ]] || { echo "$output"; false; }
     says "hint: name it with --env-profile=$(profile), or leave it behind with --env-passthrough=ignore" "SBATCH_ENV_PASSTHROUGH=ignore" "Submitted batch job"
-    run -0 alice guix time-machine -q -C channels.scm -- shell -m hello.scm -- srun sh -c 'echo "outside $GUIX_ENVIRONMENT"'
+    # The Guix of this login host runs in a root without Slurm: srun is started with what guix shell sets.
+    run -0 alice bash -c "$(alice guix shell --search-paths -p "$(profile)")"'
+        GUIX_ENVIRONMENT=$0 srun sh -c "echo outside \$GUIX_ENVIRONMENT"' "$(profile)"
     says "outside /gnu/store/"
     # Submitted where there is no plugin: the node says it. It is not drained.
     run alice env SLURM_CONF=/tmp/without/slurm.conf SLURM_SENV_ENTERED="$(profile) PATH:3a" true

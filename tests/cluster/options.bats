@@ -57,13 +57,14 @@ script() { alice tee "$1" >/dev/null; }    # NAME, its text on stdin
 # What Slurm, MPI's launcher and the shell add.
 # Since 23.11 Slurm tells MPI's own launchers how to start processes.
 of_slurm='SLURM|SRUN|PMIX?_|I_MPI_HYDRA_BOOTSTRAP|HYDRA_|OMPI_MCA_plm_slurm_args|OMPI_MCA_orte_precondition_transports|PRTE_MCA_plm_slurm_args'
-guix_variables() { grep -vE "^($of_slurm|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|\$)" | sort; }
+guix_variables() { grep -vE "^($of_slurm|SENV_ENVIRONMENT=|TMPDIR=|PWD=|OLDPWD=|SHLVL=|_=|\$)" | sort; }
 
 @test "plain and pure: the variables are those of the real guix shell on the same profile" {
     local profile old=(SENV_TEST_DIRS=/old SENV_TEST_FILE=/old.conf SENV_TEST_CATALOGS= LANG=C.UTF-8 OMPI_CC=/usr/bin/cc)
     run -0 --separate-stderr alice srun "${search_paths[@]}" bash -c 'echo "$GUIX_ENVIRONMENT"'
     profile=$output
     run -0 --separate-stderr alice env "${old[@]}" srun "${search_paths[@]}" env
+    grep -qx "SENV_ENVIRONMENT=$profile" <<<"$output"    # the one variable that guix shell does not set
     diff <(alice env "${old[@]}" guix shell -p "$profile" -- env | guix_variables) <(guix_variables <<<"$output")
     run -0 --separate-stderr alice env "${old[@]}" srun --env-pure "${search_paths[@]}" env
     local pure=$output
