@@ -189,7 +189,19 @@ logged_one_more() {    # BEFORE JOB-AND-STEP SOURCE: the log has one line more t
     works
     says "rank 1 of 2 on n2"
     ranks_are_in_the_store 2
-    [[ $output != *'libmpi '*/opt/wrong* ]]
+    run ! grep -E 'libmpi .*/opt/wrong' <<<"$output"
+    # What modules set, for both ways to start MPI, pure or not.
+    local how
+    for how in "" --env-pure; do
+        run alice env PMIX_INSTALL_PREFIX=/opt/wrong PMIX_PREFIX=/opt/wrong OPAL_PKGLIBDIR=/opt/wrong UCX_MODULE_DIR=/opt/wrong \
+            srun -N2 --mpi=pmix $how --env-manifest=pingpong-openmpi.scm --env-channels=channels.scm pingpong --max 1024
+        works
+        says "rank 1 of 2 on n2"
+        run alice env FI_PROVIDER_PATH=/opt/wrong PMIX_INSTALL_PREFIX=/opt/wrong \
+            srun -N2 --mpi=pmi2 $how --env-manifest=pingpong-mpich.scm --env-channels=channels.scm pingpong --max 1024
+        works
+        says "rank 1 of 2 on n2"
+    done
 }
 
 @test "one node cold behind a slow server, the other warm, SLURM_PMIX_TIMEOUT short: MPI starts" {

@@ -144,6 +144,53 @@ JOB
     diff <(guix_variables <<<"$before") <(guix_variables <<<"${after%%--- none*}")
 }
 
+@test "what a script sets after it entered reaches its steps, while the environment is in front" {
+    script set.sh <<'JOB'
+#!/bin/bash
+#SBATCH --env-manifest=hello.scm --env-channels=channels.scm
+export LD_LIBRARY_PATH=/opt/mine PYTHONPATH=/opt/site PATH=$HOME/bin:$PATH
+srun --mpi=none bash -c 'echo "kept $LD_LIBRARY_PATH $PYTHONPATH ${PATH%%:*}"'
+unset LD_LIBRARY_PATH
+srun --mpi=none --export=ALL,LD_LIBRARY_PATH=/opt/listed bash -c 'echo "listed $LD_LIBRARY_PATH"'
+PATH=/usr/bin:$PATH srun --mpi=none bash -c 'echo "behind ${PYTHONPATH-nothing} ${PATH%%:*}"' 2>&1
+JOB
+    local profile
+    profile=$(alice senv resolve -m hello.scm -C channels.scm)
+    run -0 alice sbatch --wait -o job.out set.sh
+    run -0 alice cat job.out
+    says "kept /opt/mine /opt/site /home/alice/bin" "listed /opt/listed" "behind nothing $profile/bin" \
+        "senv: dropped PYTHONPATH=/opt/site, which led out of the environment; keep it with --env-preserve='^PYTHONPATH\$'"
+    [[ $(grep -c 'senv: dropped' <<<"$output") -eq 1 ]]
+}
+
+@test "variables that lead out of the environment go, and one line of a step says so" {
+    cluster root n1 sh -c 'mkdir -p /project/alice /project/site && chown alice /project/alice'
+    local vars=(PYTHONHOME=/opt/python PYTHONPATH=/project/alice:/project/site:/home/alice/lib PMIX_INSTALL_PREFIX=/opt/pmix
+        TMPDIR=/var/tmp KRB5CCNAME=FILE:/tmp/krb5cc MPIR_CVAR_DEBUG=x)
+    run -0 alice env "${vars[@]}" srun -n3 -O "${hello[@]}" env
+    says PYTHONPATH=/project/alice:/home/alice/lib \
+        "senv: dropped PMIX_INSTALL_PREFIX=/opt/pmix, PYTHONHOME=/opt/python, PYTHONPATH=/project/site, which led out"
+    [[ $(grep -c 'senv: dropped' <<<"$output") -eq 1 ]]
+    run ! grep -E '^(PYTHONHOME|PMIX_INSTALL_PREFIX)=' <<<"$output"
+    run -0 alice env "${vars[@]}" srun -Q "${hello[@]}" env
+    [[ $output != *"senv: dropped"* ]]
+    run -0 alice env "${vars[@]}" srun "${hello[@]}" '--env-preserve=^PYTHON' env
+    says PYTHONHOME=/opt/python PYTHONPATH=/project/alice:/project/site:/home/alice/lib
+    run -0 alice env "${vars[@]}" srun "${hello[@]}" --env-pure env
+    says TMPDIR=/var/tmp KRB5CCNAME=FILE:/tmp/krb5cc MPIR_CVAR_DEBUG=x "senv: dropped PMIX_INSTALL_PREFIX=/opt/pmix, which led out"
+    run ! grep -E '^(PYTHON|PMIX_INSTALL)' <<<"$output"
+    assert_no_drain
+}
+
+@test "a record of an environment that is forged: the step fails at once, the node stays" {
+    local record
+    record="$(alice senv resolve -m hello.scm -C channels.scm)$(printf ' A:3a%.0s' {1..20000})"
+    run alice env SLURM_SENV_ENTERED="$record" A="$(printf ':%.0s' {1..120000})" srun -n1 --env-passthrough=ignore hostname
+    fails
+    says "cannot leave the job's environment on n1: cannot read the record of an environment in SLURM_SENV_ENTERED"
+    assert_no_drain
+}
+
 # --- nested steps
 
 @test "a nested step inherits, overrides, ignores, or may not inherit" {
