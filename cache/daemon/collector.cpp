@@ -1,7 +1,6 @@
 #include "cache/daemon/collector.h"
 
 #include <algorithm>
-#include <ctime>
 #include <map>
 
 namespace senv {
@@ -62,9 +61,8 @@ Result<Stock> Collector::stock() {
     return stock;
 }
 
-Result<Collector::Round> Collector::collect(const Wish& wish, const Running& running, How how) {
+Result<Collector::Round> Collector::collect(const Wish& wish, const Running& running, How how, std::int64_t now) {
     const auto moment = board_.moment();  // whoever uses a plan or takes a lease from here on is kept
-    const std::int64_t now = std::time(nullptr);
     auto profiles = SENV_TRY(this->profiles(running, now));
     const Stock stock = SENV_TRY(this->stock());
     for (;;) {

@@ -35,7 +35,8 @@ public:
     /// All must outlive this.
     Collector(Store& store, Board& board, std::chrono::seconds grace) : store_(store), board_(board), grace_(grace) {}
 
-    Result<Round> collect(const Wish& wish, const Running& running, How how);
+    /// `now`: seconds since 1970.
+    Result<Round> collect(const Wish& wish, const Running& running, How how, std::int64_t now);
 
 private:
     Result<std::vector<StoredProfile>> profiles(const Running& running, std::int64_t now);

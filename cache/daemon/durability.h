@@ -1,8 +1,8 @@
 // durability.h: which items the disk surely has, and when to wait for it. Pure: the time is given.
 //
-// Shape    Whoever waits for the disk (syncfs) waits for all that was placed before, in a thread of its own, at most every
-//          sync_period. What is placed while it waits may not be among it: the next wait is for that. Without anything new, the
-//          wait comes every checkpoint_period, for what the catalog did meanwhile.
+// Shape    Whoever waits for the disk (syncfs) waits for all that was placed before, in a thread of its own, at most
+//          every sync_period. What is placed while it waits may not be among it: the next wait is for that. Without
+//          anything new, the wait comes every checkpoint_period, for what the catalog did meanwhile.
 #pragma once
 
 #include <chrono>

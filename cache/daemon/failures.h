@@ -1,8 +1,8 @@
 // failures.h: why senvd did not do what it was asked: every Error that it makes of several facts, in one place. Pure.
 //
 // Shape    "cannot VERB 'OBJECT': CAUSE" and a hint. tests/golden/failures/senvd.txt has each of them.
-// Limits   A text is below 4 KiB where it lists what senvd chose itself; it grows with the number of origins where it lists what
-//          they said.
+// Limits   A text is below 4 KiB where it lists what senvd chose itself; it grows with the number of origins where it
+//          lists what they said.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,8 @@ namespace senv {
 
 // An environment cannot be fetched.
 
-/// No origin gives the item, which `profile` needs or is. The complaint that says most about what to do gives kind and hint.
+/// No origin gives the item, which `profile` needs or is. The complaint that says most about what to do gives kind
+/// and hint.
 Error nobody_gives(const StorePath& item, const StorePath& profile, std::span<const Error> complaints);
 /// This node could not take the item.
 Error node_cannot_take(const StorePath& item, const Error& cause);
@@ -34,7 +35,8 @@ Error no_plan(const StorePath& profile, Error cause);
 /// A request that is refused: `need` is what it needs, `free` what is there. `all`: all that may go, and what is kept.
 Error does_not_fit(const StorePath& profile, const Room& need, const Room& free, const Eviction& all);
 /// The disk was full, by `cause`, although that request seemed to fit. `need`: of what is missing still.
-Error became_full(const StorePath& profile, const Error& cause, const Room& need, const Room& free, const Eviction& all);
+Error became_full(const StorePath& profile, const Error& cause, const Room& need, const Room& free,
+                  const Eviction& all);
 /// The disk was full, by `cause`, and nothing more is known.
 Error became_full(const StorePath& profile, const Error& cause);
 

@@ -75,16 +75,11 @@ FetchResult fetch(const Store& store, NarSource& source, const FetchJob& job) {
 }  // namespace
 
 FetchResult fetch_item(const Store& store, NarSource& source, const FetchJob& job) {
-    const auto begun = Clock::now();
-    FetchResult result = [&] {
-        try {
-            return fetch(store, source, job);
-        } catch (const std::exception& e) {
-            return failed(Error(Kind::bug, e.what()));
-        }
-    }();
-    result.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
-    return result;
+    try {
+        return fetch(store, source, job);
+    } catch (const std::exception& e) {
+        return failed(Error(Kind::bug, e.what()));
+    }
 }
 
 }  // namespace senv

@@ -1,5 +1,5 @@
-// fetch_item.h: one item from a server into the store, as one pass: bytes as they arrive are hashed, unpacked into a private
-// folder, compared with what was signed, and placed.
+// fetch_item.h: one item from a server into the store, as one pass: bytes as they arrive are hashed, unpacked into a
+// private folder, compared with what was signed, and placed.
 //
 // Limits   Not one byte more than the signed NarSize is hashed or written.
 // Effects  Success: the item is in store/, to be recorded. Anything else: nothing of it is left.
@@ -11,6 +11,7 @@
 #include <stop_token>
 #include <string>
 
+#include "cache/daemon/origin_id.h"
 #include "cache/fetch/transport.h"
 #include "cache/formats/narinfo.h"
 #include "cache/store/store.h"
@@ -28,7 +29,7 @@ struct FetchJob {
     std::shared_ptr<const Narinfo> narinfo;
     NarRequest request;
     std::shared_ptr<Transfer> transfer;
-    std::size_t origin = 0;  // for whoever gave the job
+    OriginId origin{};  // for whoever gave the job
 };
 
 enum class Fetched : unsigned char {
@@ -46,8 +47,8 @@ struct FetchResult {
     Fetched outcome;
     std::optional<Error> error;  // none when placed
     std::optional<std::chrono::seconds> wished;
-    Room room{};  // what it takes with its narinfo, when placed
-    std::chrono::microseconds took{};
+    Room room{};                       // what it takes with its narinfo, when placed
+    std::chrono::microseconds took{};  // told by the pool
 };
 
 FetchResult fetch_item(const Store& store, NarSource& source, const FetchJob& job);

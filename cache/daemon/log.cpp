@@ -8,6 +8,7 @@
 
 #include "cache/base/fd.h"
 #include "cache/base/text.h"
+#include "cache/daemon/clock.h"
 
 namespace senv {
 
@@ -67,14 +68,14 @@ std::string log_line(std::int64_t at, Level level, std::string_view event, std::
 
 void log(Level level, std::string_view event, std::initializer_list<Field> fields) noexcept {
     (void)contained([&]() -> Result<void> {
-        write_line(log_line(std::time(nullptr), level, event, fields));
+        write_line(log_line(now().unix_time, level, event, fields));
         return {};
     });
 }
 
 void log_error(Level level, std::string_view event, const Error& error, std::initializer_list<Field> fields) noexcept {
     (void)contained([&]() -> Result<void> {
-        std::string line = log_line(std::time(nullptr), level, event, fields);
+        std::string line = log_line(now().unix_time, level, event, fields);
         append(line, "kind", senv::name_of(error.kind()));
         append(line, "error", error.what());
         if (!error.hint().empty()) append(line, "hint", error.hint());

@@ -56,8 +56,10 @@ std::string label(std::string_view name, std::string_view value) {
     return text + '"';
 }
 
+}  // namespace
+
 /// A document in the making.
-class Page {
+class Metrics::Page {
 public:
     void metric(std::string_view name, std::string_view type, std::string_view help) {
         name_ = name;
@@ -81,8 +83,6 @@ private:
     std::string name_;
     std::string text_;
 };
-
-}  // namespace
 
 void Histogram::observe(Duration took) noexcept {
     const auto found = std::ranges::lower_bound(bounds_, took);
@@ -108,15 +108,33 @@ Metrics::Metrics(std::string version, std::int64_t start, std::vector<std::strin
     : version_(std::move(version)), start_(start), warm_(warm_bounds), closures_(closure_bounds), items_(item_bounds) {
     for (auto& shown : origins) {
         const auto same = std::ranges::find_if(origins_, [&](const auto& origin) { return origin->label == shown; });
-        places_.push_back(static_cast<std::size_t>(same - origins_.begin()));
         if (same == origins_.end()) origins_.push_back(std::make_unique<Origin>(std::move(shown)));
     }
 }
 
-void Metrics::item_fetched(std::size_t origin, std::uint64_t bytes, std::chrono::microseconds took) noexcept {
-    add(of(origin).items);
-    add(of(origin).bytes, bytes);
+Metrics::Origin* Metrics::find(std::string_view origin) noexcept {
+    const auto found = std::ranges::find_if(origins_, [&](const auto& one) { return one->label == origin; });
+    return found == origins_.end() ? nullptr : found->get();
+}
+
+void Metrics::narinfo_came(std::string_view origin) noexcept {
+    if (Origin* of = find(origin)) add(of->narinfos_found);
+}
+
+void Metrics::narinfo_refused(std::string_view origin, Outcome why) noexcept {
+    if (Origin* of = find(origin)) add(of->narinfos_refused, why);
+}
+
+void Metrics::nar_failed(std::string_view origin, Fetched how) noexcept {
+    if (Origin* of = find(origin)) add(of->nars, how);
+}
+
+void Metrics::item_fetched(std::string_view origin, std::uint64_t bytes, std::chrono::microseconds took) noexcept {
     items_.observe(took);
+    Origin* of = find(origin);
+    if (of == nullptr) return;
+    add(of->items);
+    add(of->bytes, bytes);
 }
 
 void Metrics::evicted(std::uint64_t items, std::uint64_t bytes) noexcept {
@@ -140,8 +158,14 @@ void Metrics::await_stored(const std::stop_token& stop, std::chrono::millisecond
 }
 
 std::string Metrics::text() const {
-    const auto read = [](const Counter& counter) { return counter.load(relaxed); };
     Page page;
+    tell_requests(page);
+    tell_origins(page);
+    tell_store(page);
+    return std::move(page).text();
+}
+
+void Metrics::tell_requests(Page& page) const {
     page.metric("senvd_build_info", "gauge", "The version that runs.");
     page.value(1, label("version", version_));
     page.single("senvd_start_time_seconds", "gauge", static_cast<std::uint64_t>(start_),
@@ -166,7 +190,9 @@ std::string Metrics::text() const {
     }
     page.histogram("senvd_item_fetch_seconds", items_,
                    "From the start of an item's transfer to its place in the store.");
+}
 
+void Metrics::tell_origins(Page& page) const {
     page.metric("senvd_fetched_items_total", "counter", "Items that came into the store, by where they came from.");
     for (const auto& origin : origins_) page.value(read(origin->items), label("origin", origin->label));
     page.metric("senvd_fetched_nar_bytes_total", "counter", "Their bytes, uncompressed.");
@@ -190,7 +216,9 @@ std::string Metrics::text() const {
             page.value(read(origin->nars[i]), from + label("outcome", fetched_names[i]));
         }
     }
+}
 
+void Metrics::tell_store(Page& page) const {
     page.single("senvd_evicted_items_total", "counter", read(evicted_items_), "Items that were evicted.");
     page.single("senvd_evicted_nar_bytes_total", "counter", read(evicted_bytes_), "Their bytes, as nar.");
     page.single("senvd_damaged_items_total", "counter", read(damaged_items_), "Items that were found damaged.");
@@ -199,7 +227,7 @@ std::string Metrics::text() const {
         const std::lock_guard lock(stored_mutex_);
         return stored_;
     }();
-    if (!there) return std::move(page).text();
+    if (!there) return;
     page.single("senvd_store_items", "gauge", there->items, "Items in the store.");
     page.single("senvd_store_nar_bytes", "gauge", there->bytes, "Their bytes, as nar.");
     page.single("senvd_store_disk_bytes", "gauge", there->room.bytes, "What they take on the disk.");
@@ -213,7 +241,6 @@ std::string Metrics::text() const {
         page.single("senvd_filesystem_inodes", "gauge", there->disk.inodes, "Inodes of the store's file system.");
         page.single("senvd_filesystem_avail_inodes", "gauge", there->free.inodes, "What senvd may still use of them.");
     }
-    return std::move(page).text();
 }
 
 }  // namespace senv

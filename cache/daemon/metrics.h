@@ -70,7 +70,7 @@ struct StoreFigures {
 
 class Metrics {
 public:
-    /// `origins`: as shown_url() shows them, in the order of the configuration. `start`: seconds since 1970.
+    /// `origins`: as shown_url() shows them. `start`: seconds since 1970.
     Metrics(std::string version, std::int64_t start, std::vector<std::string> origins);
 
     void answered(RequestEnd how) noexcept { add(requests_, how); }
@@ -80,11 +80,11 @@ public:
     }
     void connections(std::uint64_t open) noexcept { connections_.store(open, relaxed); }
 
-    /// `origin`: its place in the configuration.
-    void narinfo_came(std::size_t origin) noexcept { add(of(origin).narinfos_found); }
-    void narinfo_refused(std::size_t origin, Outcome why) noexcept { add(of(origin).narinfos_refused, why); }
-    void item_fetched(std::size_t origin, std::uint64_t bytes, std::chrono::microseconds took) noexcept;
-    void nar_failed(std::size_t origin, Fetched how) noexcept { add(of(origin).nars, how); }
+    /// `origin`: one of those that were given at the start; others are not counted.
+    void narinfo_came(std::string_view origin) noexcept;
+    void narinfo_refused(std::string_view origin, Outcome why) noexcept;
+    void item_fetched(std::string_view origin, std::uint64_t bytes, std::chrono::microseconds took) noexcept;
+    void nar_failed(std::string_view origin, Fetched how) noexcept;
 
     void fetches(std::uint64_t running) noexcept { fetches_.store(running, relaxed); }
     void fetch_complete(std::chrono::microseconds took) noexcept { closures_.observe(took); }
@@ -122,12 +122,17 @@ private:
         const auto place = static_cast<std::size_t>(value);
         if (place < n) add(counters[place]);
     }
-    Origin& of(std::size_t place) noexcept { return *origins_[places_[place]]; }
+    Origin* find(std::string_view origin) noexcept;
+    static std::uint64_t read(const Counter& counter) noexcept { return counter.load(relaxed); }
+
+    class Page;
+    void tell_requests(Page& page) const;
+    void tell_origins(Page& page) const;
+    void tell_store(Page& page) const;
 
     const std::string version_;
     const std::int64_t start_;
     std::vector<std::unique_ptr<Origin>> origins_;  // each label once
-    std::vector<std::size_t> places_;               // of the configuration's origins in origins_
 
     std::array<Counter, 5> requests_{};  // by RequestEnd
     std::array<Counter, 8> failures_{};  // by Kind

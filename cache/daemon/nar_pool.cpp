@@ -4,6 +4,7 @@
 
 #include "cache/base/memory.h"
 #include "cache/base/threads.h"
+#include "cache/daemon/clock.h"
 
 namespace senv {
 
@@ -41,7 +42,7 @@ bool NarPool::withdraw(const std::shared_ptr<Transfer>& transfer) {
     return true;
 }
 
-std::vector<StorePath> NarPool::take_back(std::size_t origin) {
+std::vector<StorePath> NarPool::take_back(OriginId origin) {
     std::vector<StorePath> items;
     const std::lock_guard lock(mutex_);
     held_.erase(origin);
@@ -74,13 +75,15 @@ void NarPool::work(const std::stop_token& stop) {
         running_.push_back(job.transfer);
         lock.unlock();
 
+        const auto begun = now().steady;
         FetchResult result = fetch_item(store_, source_, job);
+        result.took = std::chrono::duration_cast<std::chrono::microseconds>(now().steady - begun);
 
         lock.lock();
         std::erase(running_, job.transfer);
         if (result.wished) held_.insert(job.origin);
         lock.unlock();
-        done_(job.narinfo->path(), std::move(result));
+        done_(job, std::move(result));
     }
 }
 

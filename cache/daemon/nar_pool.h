@@ -19,7 +19,7 @@ namespace senv {
 
 class NarPool {
 public:
-    using Done = std::function<void(const StorePath&, FetchResult)>;
+    using Done = std::function<void(const FetchJob&, FetchResult)>;
 
     NarPool(unsigned threads, const Store& store, NarSource& source, Done done);
     ~NarPool();
@@ -31,7 +31,7 @@ public:
     bool withdraw(const std::shared_ptr<Transfer>& transfer);
     /// Takes the jobs for this origin back that have not begun; `done` is not called for them.
     /// When an origin has asked for time, no job for it begins until this was called.
-    std::vector<StorePath> take_back(std::size_t origin);
+    std::vector<StorePath> take_back(OriginId origin);
 
 private:
     using Waiting = std::multimap<std::uint64_t, FetchJob>;  // by size
@@ -45,7 +45,7 @@ private:
     std::mutex mutex_;
     std::condition_variable_any changed_;
     Waiting waiting_;
-    std::set<std::size_t> held_;  // origins
+    std::set<OriginId> held_;
     std::vector<std::shared_ptr<Transfer>> running_;
     std::vector<std::jthread> threads_;
 };

@@ -36,14 +36,14 @@ void OriginState::asked_for_time(Deadline now, seconds wish, double random) {
     waits_until_ = std::max(waits_until_, now + bounded + std::chrono::milliseconds(static_cast<std::int64_t>(more)));
 }
 
-void Absences::add(std::size_t origin, const StorePath& item, Deadline now) {
+void Absences::add(OriginId origin, const StorePath& item, Deadline now) {
     const Key key(origin, item);
     said_[key] = now;
     order_.emplace_back(key, now);
     while (order_.size() > most) forget_oldest();
 }
 
-std::optional<seconds> Absences::age(std::size_t origin, const StorePath& item, Deadline now) {
+std::optional<seconds> Absences::age(OriginId origin, const StorePath& item, Deadline now) {
     while (!order_.empty() && order_.front().second + kept <= now) forget_oldest();
     const auto found = said_.find({origin, item});
     if (found == said_.end()) return std::nullopt;

@@ -1,12 +1,12 @@
 // origin_state.h: what is remembered of an origin between two questions. Pure: the time is given.
 //
-// Shape    An origin that could not be reached is asked last for a while: 5 s at first, doubling to a minute, half of it random.
-//          It is never given up, since a job that fails costs more than a question in vain; so a server that is back needs
-//          no notice. One that asks for time (Retry-After) gets it, up to 5 minutes, and up to a quarter more, so that the
-//          nodes of a site do not come back together.
-//          That it has no narinfo of an item is remembered for 3 s: long enough that a job array which is tried again and again
-//          asks a server once in a while, short enough that whoever publishes the item need not know of it. Nothing else is:
-//          "soon", errors and nars that are missing may change with the next question.
+// Shape    An origin that could not be reached is asked last for a while: 5 s at first, doubling to a minute, half of
+//          it random. It is never given up, since a job that fails costs more than a question in vain; so a server
+//          that is back needs no notice. One that asks for time (Retry-After) gets it, up to 5 minutes, and up to a
+//          quarter more, so that the nodes of a site do not come back together. That it has no narinfo of an item is
+//          remembered for 3 s: long enough that a job array which is tried again and again asks a server once in a
+//          while, short enough that whoever publishes the item need not know of it. Nothing else is: "soon", errors
+//          and nars that are missing may change with the next question.
 #pragma once
 
 #include <chrono>
@@ -48,12 +48,12 @@ public:
     static constexpr std::chrono::seconds kept{3};
     static constexpr std::size_t most = 8192;  // the oldest are forgotten first
 
-    void add(std::size_t origin, const StorePath& item, Deadline now);
+    void add(OriginId origin, const StorePath& item, Deadline now);
     /// How long ago it said so; nullopt when that is not known (any more).
-    std::optional<std::chrono::seconds> age(std::size_t origin, const StorePath& item, Deadline now);
+    std::optional<std::chrono::seconds> age(OriginId origin, const StorePath& item, Deadline now);
 
 private:
-    using Key = std::pair<std::size_t, StorePath>;
+    using Key = std::pair<OriginId, StorePath>;
 
     void forget_oldest();
 

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <ctime>
 #include <optional>
 
 #include "cache/base/fd.h"
@@ -15,6 +14,7 @@
 #include "cache/daemon/acl_file.h"
 #include "cache/daemon/board.h"
 #include "cache/daemon/clients.h"
+#include "cache/daemon/clock.h"
 #include "cache/daemon/engine.h"
 #include "cache/daemon/log.h"
 #include "cache/daemon/metrics.h"
@@ -123,15 +123,9 @@ Result<RemoteSources> start_fetcher(const ServerConfig& config) {
     return sources;
 }
 
-}  // namespace
-
-Result<void> serve(const ServerConfig& config, const Planner& planner) {
-    const auto ready = ReadyNotice::from_environment();
-    SENV_TRY(check_user());
-    SENV_TRY(check_gnu_store(config));
-    SENV_TRY(share_machine(config));
+/// What holds for all threads, before there are any.
+Result<void> prepare_process() {
     block_signals();
-    auto admins = SENV_TRY(find_admins(config.admin_group));
     use_all_descriptors();
     ::umask(022);
     // Whoever runs as the same user, the fetcher above all, sees nothing of this process in /proc and cannot trace it.
@@ -141,9 +135,10 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
         log(Level::warning, "fips",
             {{"libgcrypt", "in FIPS mode"}, {"note", "signatures by keys that FIPS 140 does not approve are refused"}});
     }
+    return {};
+}
 
-    AclFile acl(config.acl);
-    load_acl(acl);
+Result<Store> open_store(const ServerConfig& config, AclFile& acl) {
     std::string boot_id = SENV_TRY(read_small_file(boot_id_file, 64));
     while (boot_id.ends_with('\n')) boot_id.pop_back();
     Repairs repairs;
@@ -154,6 +149,47 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
     Store store = SENV_TRY(Store::open(SENV_TRY(StateDir::open(config.state_dir, config.lease_folder())),
                                        std::move(boot_id), vouch, repairs));
     log_repairs(repairs);
+    return store;
+}
+
+EngineEvents to(Clients& clients) {
+    return {[&](const StorePath& profile) { clients.pending(profile); },
+            [&](const StorePath& profile, Board::PlanFrame plan) { clients.complete(profile, std::move(plan)); },
+            [&](const StorePath& profile, const Error& error) { clients.failed(profile, error); },
+            [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); },
+            [&](std::uint64_t client, Fd lease) { clients.lease(client, std::move(lease)); },
+            [&](std::uint64_t client, const Error& error) { clients.refused(client, error); },
+            [&](std::uint64_t client, const wire::Progress& progress) { clients.progress(client, progress); }};
+}
+
+ClientActions to(Engine& engine, AclFile& acl) {
+    return {[&](const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
+                engine.provision(profile, requester, lease_for);
+            },
+            [&](const StorePath& profile) { engine.abandon(profile); },
+            [&](std::uint64_t client) { engine.status(client); },
+            [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
+            [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },
+            [&](std::uint64_t client, const std::optional<StorePath>& after) { engine.list(client, after); },
+            [&](std::uint64_t client, const std::vector<StorePath>& roots, bool repair) {
+                engine.verify(client, roots, repair);
+            },
+            [&] { load_acl(acl); }};
+}
+
+}  // namespace
+
+Result<void> serve(const ServerConfig& config, const Planner& planner) {
+    const auto ready = ReadyNotice::from_environment();
+    SENV_TRY(check_user());
+    SENV_TRY(check_gnu_store(config));
+    SENV_TRY(share_machine(config));
+    auto admins = SENV_TRY(find_admins(config.admin_group));
+    SENV_TRY(prepare_process());
+
+    AclFile acl(config.acl);
+    load_acl(acl);
+    Store store = SENV_TRY(open_store(config, acl));
     const Totals totals = SENV_TRY(store.catalog().totals());
     Leases& leases = store.leases();
     for (const auto& name : leases.unread()) log(Level::warning, "lease-unread", {{"file", name}});
@@ -161,7 +197,7 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
 
     const RemoteSources sources = SENV_TRY(nicer(config.nice, [&] { return start_fetcher(config); }));
 
-    Metrics metrics(SENV_VERSION, std::time(nullptr), shown(config.origins));
+    Metrics metrics(SENV_VERSION, now().unix_time, shown(config.origins));
     std::optional<MetricsFile> metrics_file;
     if (!config.metrics_file.empty()) {
         const auto text = [&]() -> Result<std::string> { return metrics.text(); };
@@ -173,31 +209,12 @@ Result<void> serve(const ServerConfig& config, const Planner& planner) {
     Clients clients(std::move(listener), config, leases, board, metrics, std::move(admins));
     Result<void> served;
     {
-        Engine engine(
-            config, SENV_VERSION, std::move(store), acl, *sources.narinfos, *sources.nars, planner, board, metrics,
-            {[&](const StorePath& profile) { clients.pending(profile); },
-             [&](const StorePath& profile, Board::PlanFrame plan) { clients.complete(profile, std::move(plan)); },
-             [&](const StorePath& profile, const Error& error) { clients.failed(profile, error); },
-             [&](std::uint64_t client, std::string frame) { clients.answer(client, std::move(frame)); },
-             [&](std::uint64_t client, Fd lease) { clients.lease(client, std::move(lease)); },
-             [&](std::uint64_t client, const Error& error) { clients.refused(client, error); },
-             [&](std::uint64_t client, const wire::Progress& progress) { clients.progress(client, progress); }});
+        Engine engine(config, SENV_VERSION, std::move(store), acl, *sources.narinfos, *sources.nars, planner, board,
+                      metrics, to(clients));
         log(Level::info, "ready",
             {{"version", SENV_VERSION}, {"socket", config.socket}, {"items", totals.items}, {"bytes", totals.bytes}});
         SENV_TRY(ready.send());
-        served = clients.run(
-            {[&](const StorePath& profile, const Requester& requester, const std::optional<LeaseFor>& lease_for) {
-                 engine.provision(profile, requester, lease_for);
-             },
-             [&](const StorePath& profile) { engine.abandon(profile); },
-             [&](std::uint64_t client) { engine.status(client); },
-             [&](std::uint64_t client, bool dry_run) { engine.collect(client, dry_run); },
-             [&](std::uint64_t client, const StorePath& profile, bool pinned) { engine.pin(client, profile, pinned); },
-             [&](std::uint64_t client, const std::optional<StorePath>& after) { engine.list(client, after); },
-             [&](std::uint64_t client, const std::vector<StorePath>& roots, bool repair) {
-                 engine.verify(client, roots, repair);
-             },
-             [&] { load_acl(acl); }});
+        served = clients.run(to(engine, acl));
         (void)::unlink(config.socket.c_str());
         log(Level::info, "stopping", {});
     }

@@ -1,8 +1,8 @@
 // vetting_queue.h: narinfos that came and wait for somebody to check who signed them.
 //
-// Limits   Many are asked for at once, each may have max_narinfo_bytes, and whoever is asked may send as much. Of those above
-//          large_narinfo_bytes at most most_large_narinfos are kept, from their arrival until done(); the text of one more is
-//          thrown away, for it to be asked for again.
+// Limits   Many are asked for at once, each may have max_narinfo_bytes, and whoever is asked may send as much. Of
+//          those above large_narinfo_bytes at most most_large_narinfos are kept, from their arrival until done(); the
+//          text of one more is thrown away, for it to be asked for again.
 // Threads  Any.
 #pragma once
 
@@ -13,12 +13,13 @@
 #include <utility>
 
 #include "cache/daemon/mailbox.h"
+#include "cache/daemon/origin_id.h"
 #include "cache/fetch/transport.h"
 
 namespace senv {
 
 struct VetJob {
-    std::size_t origin = 0;
+    OriginId origin{};
     std::string url;  // of the origin
     StorePath item;
     std::optional<NarinfoAnswer> answer;  // none: it was one too many

@@ -1,68 +1,81 @@
 #include "cache/daemon/walk.h"
 
+#include <algorithm>
+
 namespace senv {
 
 using What = Walk::Step::What;
 
-Walk::Walk(std::vector<std::optional<Place>> stores) {
-    for (auto& place : stores) origins_.emplace_back().place = std::move(place);
+Walk::Walk(std::vector<Candidate> candidates) {
+    for (auto& one : candidates) {
+        origins_.push_back({one.origin});
+        origins_.back().place = std::move(one.store);
+    }
+}
+
+Walk::Origin& Walk::of(OriginId id) {
+    return *std::ranges::find(origins_, id, &Origin::id);
+}
+
+const Walk::Origin& Walk::of(OriginId id) const {
+    return *std::ranges::find(origins_, id, &Origin::id);
 }
 
 /// What can be had of an origin now; nullopt: nothing.
-std::optional<What> Walk::wish(std::size_t index) {
-    Origin& origin = origins_[index];
+std::optional<What> Walk::wish(Origin& origin) {
     if (origin.mark != Origin::Mark::fresh) return std::nullopt;
     if (!origin.place) return What::ask;
     if (!contents_) return std::nullopt;  // it has the bytes, or says so; somebody must sign for them first
     if (origin.claim && *origin.claim != *contents_) {
         const Error doubt = *origin.complaint;
-        failed(index, Error(doubt.kind(), doubt.what() + ", and is for other contents than the signed one"),
+        failed(origin.id, Error(doubt.kind(), doubt.what() + ", and is for other contents than the signed one"),
                Failure::lasting);
         return std::nullopt;
     }
     return What::fetch;
 }
 
-Walk::Step Walk::next(const std::function<Access(std::size_t)>& access) {
+Walk::Step Walk::next(const std::function<Access(OriginId)>& access) {
     std::optional<Step> unwise;
     std::optional<Step> later;
-    for (std::size_t i = 0; i < origins_.size(); ++i) {
-        const auto what = wish(i);
+    for (Origin& origin : origins_) {
+        const auto what = wish(origin);
         if (!what) continue;
-        switch (access(i)) {
-            case Access::open: return {*what, i};
+        switch (access(origin.id)) {
+            case Access::open: return {*what, origin.id};
             case Access::unwise:
-                if (!unwise) unwise = {*what, i};
+                if (!unwise) unwise = {*what, origin.id};
                 break;
             case Access::later:
-                if (!later) later = {What::wait, i};
+                if (!later) later = {What::wait, origin.id};
                 break;
         }
     }
     if (unwise) return *unwise;
-    for (std::size_t i = 0; i < origins_.size(); ++i) {
-        if (origins_[i].mark == Origin::Mark::soon) return {What::rest, i};
+    for (const Origin& origin : origins_) {
+        if (origin.mark == Origin::Mark::soon) return {What::rest, origin.id};
     }
     return later.value_or(Step{What::end});
 }
 
-void Walk::signed_for(std::size_t origin, const Contents& contents, std::optional<Place> place,
+void Walk::signed_for(OriginId origin, const Contents& contents, std::optional<Place> place,
                       std::optional<Error> no_place) {
     contents_ = contents;
-    origins_[origin].tries = 0;
+    of(origin).tries = 0;
     if (!place) return failed(origin, *std::move(no_place), Failure::lasting);
-    origins_[origin].place = std::move(place);
+    of(origin).place = std::move(place);
 }
 
-void Walk::claimed(std::size_t origin, const Contents& contents, Place place, Error doubt) {
-    origins_[origin].tries = 0;
-    origins_[origin].place = std::move(place);
-    origins_[origin].claim = contents;
-    origins_[origin].complaint = std::move(doubt);
+void Walk::claimed(OriginId origin, const Contents& contents, Place place, Error doubt) {
+    Origin& one = of(origin);
+    one.tries = 0;
+    one.place = std::move(place);
+    one.claim = contents;
+    one.complaint = std::move(doubt);
 }
 
-void Walk::failed(std::size_t origin, Error error, Failure failure) {
-    Origin& one = origins_[origin];
+void Walk::failed(OriginId origin, Error error, Failure failure) {
+    Origin& one = of(origin);
     one.tries = 0;
     one.complaint = std::move(error);
     switch (failure) {

@@ -1,12 +1,12 @@
 // walk.h: one item's way through the origins: which one is asked next, and for what. Pure: no clock, no request.
 //
-// Shape    Trust and bytes are apart. First a narinfo that an authorised key signed is looked for, from origin to origin in
-//          the configured order. Then the bytes are taken from the first origin, in the same order, that has a place for them:
-//          the one that gave that narinfo; one before it that nobody authorised signs for, if its narinfo is for the same
-//          contents; a mounted store, which has no narinfos. Origins that were not asked yet are asked when the others' bytes
-//          were of no use.
-//          A round ends when no origin is left. If one of them prepares the item, there is another round after a rest: of all
-//          but those whose answer was of no use for good.
+// Shape    Trust and bytes are apart. First a narinfo that an authorised key signed is looked for, from origin to
+//          origin in the configured order. Then the bytes are taken from the first origin, in the same order, that
+//          has a place for them: the one that gave that narinfo; one before it that nobody authorised signs for, if
+//          its narinfo is for the same contents; a mounted store, which has no narinfos. Origins that were not asked
+//          yet are asked when the others' bytes were of no use. A round ends when no origin is left. If one of them
+//          prepares the item, there is another round after a rest: of all but those whose answer was of no use for
+//          good.
 // Life     next() names a step; exactly one of the functions below it tells what came of it.
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cache/base/result.h"
+#include "cache/daemon/origin_id.h"
 #include "cache/formats/hash.h"
 #include "cache/formats/narinfo.h"
 
@@ -51,7 +52,7 @@ public:
             end,    // nobody has it: complaints() say why
         };
         What what;
-        std::size_t origin = 0;
+        OriginId origin{};
     };
     enum class Failure : unsigned char {
         passing,  // not in this round
@@ -59,25 +60,30 @@ public:
         soon,     // it prepares the item
     };
 
-    /// `stores`: one for each origin; where a mounted store has the item, nullopt for others.
-    explicit Walk(std::vector<std::optional<Place>> stores);
+    struct Candidate {
+        OriginId origin;
+        std::optional<Place> store{};  // where a mounted store has the item; none for a server
+    };
 
-    Step next(const std::function<Access(std::size_t)>& access);
+    /// In order of preference.
+    explicit Walk(std::vector<Candidate> candidates);
+
+    Step next(const std::function<Access(OriginId)>& access);
 
     /// An authorised narinfo came; the last one counts. Without a place its `no_place` says why.
-    void signed_for(std::size_t origin, const Contents& contents, std::optional<Place> place,
+    void signed_for(OriginId origin, const Contents& contents, std::optional<Place> place,
                     std::optional<Error> no_place);
     /// A narinfo came that is not believed, for this reason.
-    void claimed(std::size_t origin, const Contents& contents, Place place, Error doubt);
-    void failed(std::size_t origin, Error error, Failure failure);
+    void claimed(OriginId origin, const Contents& contents, Place place, Error doubt);
+    void failed(OriginId origin, Error error, Failure failure);
 
     /// Counts a try of the step that next() named last, the first being 1, until something came of it.
-    unsigned count_try(std::size_t origin) noexcept { return ++origins_[origin].tries; }
-    unsigned tries(std::size_t origin) const noexcept { return origins_[origin].tries; }
+    unsigned count_try(OriginId origin) { return ++of(origin).tries; }
+    unsigned tries(OriginId origin) const { return of(origin).tries; }
     void begin_round();
 
-    const Place& place(std::size_t origin) const { return *origins_[origin].place; }
-    const Error& complaint(std::size_t origin) const { return *origins_[origin].complaint; }
+    const Place& place(OriginId origin) const { return *of(origin).place; }
+    const Error& complaint(OriginId origin) const { return *of(origin).complaint; }
     /// The last one of each origin that has one, in order.
     std::vector<Error> complaints() const;
 
@@ -85,6 +91,7 @@ private:
     struct Origin {
         enum class Mark : unsigned char { fresh, out, soon, out_for_good };
 
+        OriginId id;
         Mark mark = Mark::fresh;
         unsigned tries = 0;
         std::optional<Place> place{};
@@ -92,7 +99,9 @@ private:
         std::optional<Error> complaint{};
     };
 
-    std::optional<Step::What> wish(std::size_t index);
+    std::optional<Step::What> wish(Origin& origin);
+    Origin& of(OriginId id);
+    const Origin& of(OriginId id) const;
 
     std::vector<Origin> origins_;
     std::optional<Contents> contents_;  // what an authorised key signed

@@ -1,8 +1,8 @@
 // workers.h: threads that do one kind of job after the other, for the thread that gives them.
 //
 // Order    Jobs begin in the order in which they were given.
-// Threads  push() from any; `work` is called on a thread of these. When the destructor returns they have ended, after all jobs
-//          that were given before: whoever cannot wait for that looks at the stop token.
+// Threads  push() from any; `work` is called on a thread of these. When the destructor returns they have ended, after
+//          all jobs that were given before: whoever cannot wait for that looks at the stop token.
 #pragma once
 
 #include <functional>

@@ -26,8 +26,7 @@ TEST(Durability, WaitsForTheDiskOnceInAWhileForAllThatCame) {
     EXPECT_THAT(disk.begin_sync(start + seconds(5)), Optional(UnorderedElementsAre(path_of("a"), path_of("b"))));
     EXPECT_EQ(disk.begin_sync(start + seconds(700)), std::nullopt);  // one at a time
     EXPECT_EQ(disk.next_sync(), Deadline::max());
-    EXPECT_THAT(disk.synced({path_of("a"), path_of("b")}, start + seconds(6)),
-                ElementsAre(path_of("a"), path_of("b")));
+    EXPECT_THAT(disk.synced({path_of("a"), path_of("b")}, start + seconds(6)), ElementsAre(path_of("a"), path_of("b")));
     EXPECT_EQ(disk.begin_sync(start + seconds(12)), std::nullopt);
 }
 

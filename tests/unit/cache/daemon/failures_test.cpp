@@ -53,7 +53,8 @@ TEST(Failures, SayWhatTheGoldenFileHas) {
     add("one lacks it, one is down", nobody(lib, {absent, down}));
     add("one has something else, one is down", nobody(lib, {damaged, down}));
     add("one has something else, one is not to be trusted", nobody(lib, {damaged, unsigned_one}));
-    add("this node cannot take an item", node_cannot_take(lib, Error(Kind::io, "cannot unpack 'lib': Input/output error")));
+    add("this node cannot take an item",
+        node_cannot_take(lib, Error(Kind::io, "cannot unpack 'lib': Input/output error")));
     add("too many items", claims_too_much(p, "more than 20000 items"));
     add("too slow", not_complete_in_time(p, seconds(1800), progress));
     add("room cannot be looked for", not_admitted(p, Error(Kind::io, "cannot read the catalog")));

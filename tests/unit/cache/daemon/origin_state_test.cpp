@@ -76,30 +76,31 @@ TEST(OriginState, GetsNoMoreThanABound) {
 TEST(Absences, AreKeptForAShortWhile) {
     Absences absences;
     const auto item = path_of("a");
-    EXPECT_EQ(absences.age(0, item, start), std::nullopt);
-    absences.add(0, item, start);
-    EXPECT_EQ(absences.age(0, item, start), seconds(0));
-    EXPECT_EQ(absences.age(0, item, start + milliseconds(2999)), seconds(2));
-    EXPECT_EQ(absences.age(1, item, start), std::nullopt);
-    EXPECT_EQ(absences.age(0, path_of("b"), start), std::nullopt);
-    EXPECT_EQ(absences.age(0, item, start + seconds(3)), std::nullopt);
+    EXPECT_EQ(absences.age(OriginId{0}, item, start), std::nullopt);
+    absences.add(OriginId{0}, item, start);
+    EXPECT_EQ(absences.age(OriginId{0}, item, start), seconds(0));
+    EXPECT_EQ(absences.age(OriginId{0}, item, start + milliseconds(2999)), seconds(2));
+    EXPECT_EQ(absences.age(OriginId{1}, item, start), std::nullopt);
+    EXPECT_EQ(absences.age(OriginId{0}, path_of("b"), start), std::nullopt);
+    EXPECT_EQ(absences.age(OriginId{0}, item, start + seconds(3)), std::nullopt);
 }
 
 TEST(Absences, CountFromTheLastAnswer) {
     Absences absences;
     const auto item = path_of("a");
-    absences.add(0, item, start);
-    absences.add(0, item, start + seconds(2));
-    EXPECT_EQ(absences.age(0, item, start + seconds(4)), seconds(2));
-    EXPECT_EQ(absences.age(0, item, start + seconds(5)), std::nullopt);
+    absences.add(OriginId{0}, item, start);
+    absences.add(OriginId{0}, item, start + seconds(2));
+    EXPECT_EQ(absences.age(OriginId{0}, item, start + seconds(4)), seconds(2));
+    EXPECT_EQ(absences.age(OriginId{0}, item, start + seconds(5)), std::nullopt);
 }
 
 TEST(Absences, TheOldestAreForgottenFirst) {
     Absences absences;
-    for (std::size_t i = 0; i <= Absences::most; ++i) absences.add(i, path_of("a"), start);
-    EXPECT_EQ(absences.age(0, path_of("a"), start), std::nullopt);
-    EXPECT_EQ(absences.age(1, path_of("a"), start), seconds(0));
-    EXPECT_EQ(absences.age(Absences::most, path_of("a"), start), seconds(0));
+    for (std::size_t i = 0; i <= Absences::most; ++i)
+        absences.add(OriginId(static_cast<std::uint32_t>(i)), path_of("a"), start);
+    EXPECT_EQ(absences.age(OriginId{0}, path_of("a"), start), std::nullopt);
+    EXPECT_EQ(absences.age(OriginId{1}, path_of("a"), start), seconds(0));
+    EXPECT_EQ(absences.age(OriginId{Absences::most}, path_of("a"), start), seconds(0));
 }
 
 }  // namespace

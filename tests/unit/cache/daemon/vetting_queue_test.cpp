@@ -8,7 +8,7 @@ namespace {
 const StorePath item = StorePath::parse("00000000000000000000000000000000-item").value();
 
 VetJob job(std::size_t bytes) {
-    return {0, "http://host", item, std::string(bytes, 'x')};
+    return {OriginId{}, "http://host", item, std::string(bytes, 'x')};
 }
 
 std::size_t kept(VettingQueue& queue, std::size_t count) {
@@ -36,7 +36,7 @@ TEST(VettingQueue, KeepsAllSmallOnesAndRefusals) {
     VettingQueue queue;
     for (std::size_t i = 0; i < most_large_narinfos; ++i) queue.push(job(max_narinfo_bytes));
     for (int i = 0; i < 100; ++i) queue.push(job(large_narinfo_bytes));
-    queue.push({0, "http://host", item, Refusal{Outcome::absent, Error(Kind::missing, "no"), std::nullopt}});
+    queue.push({OriginId{}, "http://host", item, Refusal{Outcome::absent, Error(Kind::missing, "no"), std::nullopt}});
     EXPECT_EQ(kept(queue, most_large_narinfos), most_large_narinfos * max_narinfo_bytes);
     EXPECT_EQ(kept(queue, 100), 100 * large_narinfo_bytes);
     EXPECT_TRUE(std::holds_alternative<Refusal>(*queue.pop({})->answer));

@@ -17,6 +17,14 @@ Error error(const std::string& text) {
     return {Kind::missing, text};
 }
 
+// The origins' numbers tell nothing about their order.
+OriginId id(std::size_t place) {
+    return OriginId{static_cast<std::uint32_t>(100 - place)};
+}
+std::size_t number(OriginId origin) {
+    return 100 - static_cast<std::size_t>(origin);
+}
+
 struct Was {
     What what;
     std::size_t origin;
@@ -31,16 +39,19 @@ class WalkTest : public testing::Test {
 protected:
     /// "s" for a server, "m" for a mounted store.
     static Walk over(std::string_view kinds) {
-        std::vector<std::optional<Place>> stores;
+        std::vector<Walk::Candidate> candidates;
         for (const char kind : kinds) {
-            stores.emplace_back();
-            if (kind == 'm') stores.back() = Place{"store:///m", Compression::none};
+            candidates.push_back({id(candidates.size())});
+            if (kind == 'm') candidates.back().store = Place{"store:///m", Compression::none};
         }
-        return Walk(std::move(stores));
+        return Walk(std::move(candidates));
     }
     Was next(Walk& walk) const {
-        const auto step = walk.next([&](std::size_t i) { return i < access.size() ? access[i] : Access::open; });
-        return {step.what, step.origin};
+        const auto step = walk.next([&](OriginId origin) {
+            const std::size_t i = number(origin);
+            return i < access.size() ? access[i] : Access::open;
+        });
+        return {step.what, number(step.origin)};
     }
     static std::vector<std::string> complaints(const Walk& walk) {
         std::vector<std::string> texts;
@@ -55,38 +66,38 @@ protected:
 TEST_F(WalkTest, TheCommonCaseIsOneQuestionAndOneTransfer) {
     Walk walk = over("sss");
     EXPECT_EQ(next(walk), (Was{What::ask, 0}));
-    walk.signed_for(0, contents(1), at("a"), {});
+    walk.signed_for(id(0), contents(1), at("a"), {});
     EXPECT_EQ(next(walk), (Was{What::fetch, 0}));
-    EXPECT_EQ(walk.place(0).url, "a");
+    EXPECT_EQ(walk.place(id(0)).url, "a");
 }
 
 TEST_F(WalkTest, GoesOnUntilSomebodySigns) {
     Walk walk = over("sss");
-    walk.failed(0, error("a lacks it"), Failure::passing);
+    walk.failed(id(0), error("a lacks it"), Failure::passing);
     EXPECT_EQ(next(walk), (Was{What::ask, 1}));
-    walk.failed(1, error("b is nonsense"), Failure::lasting);
+    walk.failed(id(1), error("b is nonsense"), Failure::lasting);
     EXPECT_EQ(next(walk), (Was{What::ask, 2}));
-    walk.failed(2, error("c lacks it"), Failure::passing);
+    walk.failed(id(2), error("c lacks it"), Failure::passing);
     EXPECT_EQ(next(walk).what, What::end);
     EXPECT_THAT(complaints(walk), ElementsAre("a lacks it", "b is nonsense", "c lacks it"));
 }
 
 TEST_F(WalkTest, WhoIsNotBelievedGivesTheBytesOfWhatAnotherSigned) {
     Walk walk = over("ss");
-    walk.claimed(0, contents(1), at("mirror"), error("mirror: not signed"));
+    walk.claimed(id(0), contents(1), at("mirror"), error("mirror: not signed"));
     EXPECT_EQ(next(walk), (Was{What::ask, 1}));
-    walk.signed_for(1, contents(1), at("b"), {});
+    walk.signed_for(id(1), contents(1), at("b"), {});
     EXPECT_EQ(next(walk), (Was{What::fetch, 0}));
-    EXPECT_EQ(walk.place(0).url, "mirror");
-    walk.failed(0, error("mirror: damaged"), Failure::lasting);
+    EXPECT_EQ(walk.place(id(0)).url, "mirror");
+    walk.failed(id(0), error("mirror: damaged"), Failure::lasting);
     EXPECT_EQ(next(walk), (Was{What::fetch, 1}));
 }
 
 TEST_F(WalkTest, ButNotOfOtherContents) {
     for (const Contents& other : {contents(2), Contents{Sha256{{std::byte{1}}}, 1}}) {
         Walk walk = over("ss");
-        walk.claimed(0, other, at("mirror"), error("mirror: not signed"));
-        walk.signed_for(1, contents(1), at("b"), {});
+        walk.claimed(id(0), other, at("mirror"), error("mirror: not signed"));
+        walk.signed_for(id(1), contents(1), at("b"), {});
         EXPECT_EQ(next(walk), (Was{What::fetch, 1}));
         EXPECT_THAT(complaints(walk), ElementsAre("mirror: not signed, and is for other contents than the signed one"));
     }
@@ -94,8 +105,8 @@ TEST_F(WalkTest, ButNotOfOtherContents) {
 
 TEST_F(WalkTest, NobodyIsBelievedWithoutASignature) {
     Walk walk = over("sms");
-    walk.claimed(0, contents(1), at("a"), error("a: not signed"));
-    walk.claimed(2, contents(1), at("c"), error("c: not signed"));
+    walk.claimed(id(0), contents(1), at("a"), error("a: not signed"));
+    walk.claimed(id(2), contents(1), at("c"), error("c: not signed"));
     EXPECT_EQ(next(walk).what, What::end);
     EXPECT_THAT(complaints(walk), ElementsAre("a: not signed", "c: not signed"));
 }
@@ -103,35 +114,35 @@ TEST_F(WalkTest, NobodyIsBelievedWithoutASignature) {
 TEST_F(WalkTest, AMountedStoreGivesBytesAtItsPlaceAndIsNeverAsked) {
     Walk before = over("ms");
     EXPECT_EQ(next(before), (Was{What::ask, 1}));
-    before.signed_for(1, contents(1), at("b"), {});
+    before.signed_for(id(1), contents(1), at("b"), {});
     EXPECT_EQ(next(before), (Was{What::fetch, 0}));
-    before.failed(0, error("m lacks it"), Failure::passing);
+    before.failed(id(0), error("m lacks it"), Failure::passing);
     EXPECT_EQ(next(before), (Was{What::fetch, 1}));
 
     Walk after = over("sms");
-    after.signed_for(0, contents(1), at("a"), {});
+    after.signed_for(id(0), contents(1), at("a"), {});
     EXPECT_EQ(next(after), (Was{What::fetch, 0}));
-    after.failed(0, error("a is damaged"), Failure::lasting);
+    after.failed(id(0), error("a is damaged"), Failure::lasting);
     EXPECT_EQ(next(after), (Was{What::fetch, 1}));
-    after.failed(1, error("m lacks it"), Failure::passing);
+    after.failed(id(1), error("m lacks it"), Failure::passing);
     EXPECT_EQ(next(after), (Was{What::ask, 2}));
 }
 
 TEST_F(WalkTest, ASignerWithoutAPlaceVouchesForTheBytesOfOthers) {
     Walk walk = over("sm");
-    walk.signed_for(0, contents(1), {}, error("a: only xz"));
+    walk.signed_for(id(0), contents(1), {}, error("a: only xz"));
     EXPECT_EQ(next(walk), (Was{What::fetch, 1}));
-    walk.failed(1, error("m lacks it"), Failure::passing);
+    walk.failed(id(1), error("m lacks it"), Failure::passing);
     EXPECT_EQ(next(walk).what, What::end);
     EXPECT_THAT(complaints(walk), ElementsAre("a: only xz", "m lacks it"));
 }
 
 TEST_F(WalkTest, AnotherSignerOfOtherContentsIsFollowed) {
     Walk walk = over("ss");
-    walk.signed_for(0, contents(1), at("a"), {});
-    walk.failed(0, error("a is damaged"), Failure::lasting);
+    walk.signed_for(id(0), contents(1), at("a"), {});
+    walk.failed(id(0), error("a is damaged"), Failure::lasting);
     EXPECT_EQ(next(walk), (Was{What::ask, 1}));
-    walk.signed_for(1, contents(2), at("b"), {});
+    walk.signed_for(id(1), contents(2), at("b"), {});
     EXPECT_EQ(next(walk), (Was{What::fetch, 1}));
 }
 
@@ -139,7 +150,7 @@ TEST_F(WalkTest, WhoWasDownIsAskedLast) {
     access = {Access::unwise, Access::open};
     Walk walk = over("ss");
     EXPECT_EQ(next(walk), (Was{What::ask, 1}));
-    walk.failed(1, error("b lacks it"), Failure::passing);
+    walk.failed(id(1), error("b lacks it"), Failure::passing);
     EXPECT_EQ(next(walk), (Was{What::ask, 0}));
 }
 
@@ -147,7 +158,7 @@ TEST_F(WalkTest, WhoAsksForTimeGetsItWhenNobodyElseIsLeft) {
     access = {Access::later, Access::unwise};
     Walk walk = over("ss");
     EXPECT_EQ(next(walk), (Was{What::ask, 1}));
-    walk.failed(1, error("b lacks it"), Failure::passing);
+    walk.failed(id(1), error("b lacks it"), Failure::passing);
     EXPECT_EQ(next(walk), (Was{What::wait, 0}));
     access = {};
     EXPECT_EQ(next(walk), (Was{What::ask, 0}));
@@ -155,31 +166,31 @@ TEST_F(WalkTest, WhoAsksForTimeGetsItWhenNobodyElseIsLeft) {
 
 TEST_F(WalkTest, SoonMeansAnotherRoundOfAllButTheUseless) {
     Walk walk = over("sss");
-    walk.failed(0, error("a bakes"), Failure::soon);
-    walk.failed(1, error("b is nonsense"), Failure::lasting);
-    walk.failed(2, error("c lacks it"), Failure::passing);
+    walk.failed(id(0), error("a bakes"), Failure::soon);
+    walk.failed(id(1), error("b is nonsense"), Failure::lasting);
+    walk.failed(id(2), error("c lacks it"), Failure::passing);
     EXPECT_EQ(next(walk), (Was{What::rest, 0}));
-    EXPECT_EQ(walk.complaint(0).what(), "a bakes");
+    EXPECT_EQ(walk.complaint(id(0)).what(), "a bakes");
     walk.begin_round();
     EXPECT_EQ(next(walk), (Was{What::ask, 0}));
-    walk.failed(0, error("a lacks it"), Failure::passing);
+    walk.failed(id(0), error("a lacks it"), Failure::passing);
     EXPECT_EQ(next(walk), (Was{What::ask, 2}));
-    walk.failed(2, error("c lacks it still"), Failure::passing);
+    walk.failed(id(2), error("c lacks it still"), Failure::passing);
     EXPECT_EQ(next(walk).what, What::end);
     EXPECT_THAT(complaints(walk), ElementsAre("a lacks it", "b is nonsense", "c lacks it still"));
 }
 
 TEST_F(WalkTest, SoonIsNotDelayedByWhoAskedForTime) {
     Walk walk = over("ss");
-    walk.failed(0, error("a bakes"), Failure::soon);
+    walk.failed(id(0), error("a bakes"), Failure::soon);
     access = {Access::open, Access::later};
     EXPECT_EQ(next(walk), (Was{What::rest, 0}));
 }
 
 TEST_F(WalkTest, ANarThatComesSoonIsFetchedWithoutAskingAgain) {
     Walk walk = over("s");
-    walk.signed_for(0, contents(1), at("a"), {});
-    walk.failed(0, error("a bakes the nar"), Failure::soon);
+    walk.signed_for(id(0), contents(1), at("a"), {});
+    walk.failed(id(0), error("a bakes the nar"), Failure::soon);
     EXPECT_EQ(next(walk), (Was{What::rest, 0}));
     walk.begin_round();
     EXPECT_EQ(next(walk), (Was{What::fetch, 0}));
@@ -187,11 +198,11 @@ TEST_F(WalkTest, ANarThatComesSoonIsFetchedWithoutAskingAgain) {
 
 TEST_F(WalkTest, TriesCountUntilSomethingCameOfThem) {
     Walk walk = over("s");
-    EXPECT_EQ(walk.count_try(0), 1U);
-    EXPECT_EQ(walk.count_try(0), 2U);
+    EXPECT_EQ(walk.count_try(id(0)), 1U);
+    EXPECT_EQ(walk.count_try(id(0)), 2U);
     EXPECT_EQ(next(walk), (Was{What::ask, 0}));
-    walk.signed_for(0, contents(1), at("a"), {});
-    EXPECT_EQ(walk.tries(0), 0U);
+    walk.signed_for(id(0), contents(1), at("a"), {});
+    EXPECT_EQ(walk.tries(id(0)), 0U);
 }
 
 TEST_F(WalkTest, WithoutOriginsThereIsNothing) {
