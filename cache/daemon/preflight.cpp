@@ -17,6 +17,7 @@
 
 #include "cache/base/threads.h"
 #include "cache/daemon/acl_file.h"
+#include "cache/fetch/transport.h"
 #include "cache/formats/origin.h"
 #include "cache/store/state_dir.h"
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "cache/base/result.h"
-#include "cache/daemon/clients.h"
 #include "cache/daemon/config.h"
+#include "cache/daemon/requests.h"
 
 namespace senv {
 

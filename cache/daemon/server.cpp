@@ -16,6 +16,7 @@
 #include "cache/daemon/clients.h"
 #include "cache/daemon/clock.h"
 #include "cache/daemon/engine.h"
+#include "cache/daemon/listener.h"
 #include "cache/daemon/log.h"
 #include "cache/daemon/metrics.h"
 #include "cache/daemon/metrics_file.h"

@@ -8,6 +8,7 @@
 #include <future>
 #include <thread>
 
+#include "cache/daemon/listener.h"
 #include "cache/store/leases.h"
 #include "cache/wire/client.h"
 #include "cache/wire/messages.h"
@@ -35,12 +36,7 @@ protected:
         sigemptyset(&signals);
         for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
         ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-        listen(seconds(5));
-    }
-    void listen(milliseconds request_limit) {
-        clients_.reset();
-        clients_.emplace(listen_at(dir_ / "socket").value(), config_, *leases_, board_, metrics_, std::nullopt,
-                         request_limit);
+        clients_.emplace(listen_at(dir_ / "socket").value(), config_, *leases_, board_, metrics_, std::nullopt);
     }
     wire::Connection open() const {
         return wire::Connection::open(dir_ / "socket", std::nullopt, Clock::now() + seconds(30)).value();
@@ -54,30 +50,6 @@ protected:
     std::optional<Clients> clients_;
     ClientActions actions_;
 };
-
-TEST_F(ClientsTest, ARequestThatCameWhileTheThreadStoodStillIsAnswered) {
-    listen(seconds(1));
-    std::promise<void> stands_still;
-    std::promise<void> goes_on;
-    actions_.list = [&](std::uint64_t, const std::optional<StorePath>&) {
-        stands_still.set_value();
-        goes_on.get_future().wait();
-    };
-    actions_.status = [&](std::uint64_t client) { clients_->answer(client, wire::encode_text("{}")); };
-    const std::jthread thread([&] { EXPECT_THAT(clients_->run(actions_), IsOk()); });
-    const Ending ending;
-
-    auto early = open();  // accepted before the other one
-    auto other = open();
-    ASSERT_THAT(other.send(wire::List().encode(), Clock::now() + seconds(30)), IsOk());
-    stands_still.get_future().wait();
-    ASSERT_THAT(early.send(wire::encode_empty(wire::Type::status), Clock::now() + seconds(30)), IsOk());
-    std::this_thread::sleep_for(milliseconds(1'100));  // more than a request may take
-    goes_on.set_value();
-    const auto reply = early.receive(Clock::now() + seconds(30));
-    ASSERT_THAT(reply, IsOk());
-    EXPECT_EQ(reply->type, wire::Type::text);
-}
 
 TEST_F(ClientsTest, TellWhenTheLastOneThatWaitedIsGone) {
     std::promise<StorePath> abandoned;
