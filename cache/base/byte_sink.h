@@ -11,8 +11,8 @@
 
 namespace senv {
 
-/// Takes bytes as they come. Made of any function that does; it may also offer a place for the next ones, which saves copying
-/// them there.
+/// Takes bytes as they come. Made of any function that does; it may also offer a place for the next ones, which saves
+/// copying them there.
 class ByteSink {
 public:
     using Take = std::function<Result<void>(std::span<const std::byte>)>;

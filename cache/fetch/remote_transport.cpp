@@ -1,20 +1,14 @@
 #include "cache/fetch/remote_transport.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -22,7 +16,7 @@
 #include "cache/base/text.h"
 #include "cache/fetch/channel.h"
 #include "cache/fetch/confine.h"
-#include "cache/fetch/fetcher.h"
+#include "cache/fetch/fetcher_process.h"
 #include "cache/fetch/ring.h"
 #include "cache/formats/origin.h"
 
@@ -37,7 +31,6 @@ constexpr milliseconds first_delay{100};
 constexpr milliseconds longest_delay{10'000};
 constexpr seconds long_life{60};
 constexpr int slacks_to_start = 4;
-constexpr seconds reap_limit{2};  // a process that was killed may hang in the kernel, on a file server for instance
 constexpr milliseconds look_slice{2};
 constexpr seconds folder_limit{5};  // for a folder to answer; it may be mounted on use
 constexpr milliseconds ring_slice{250};
@@ -45,93 +38,6 @@ constexpr milliseconds slot_slice{20};
 constexpr int look_period = 1000;  // ms, between two looks at the limits while something is asked of it
 constexpr int redirects = 5;
 constexpr std::size_t receive_bytes = 262144;
-constexpr int first_free_fd = 10;  // above those that the fetcher gets
-
-class Process {
-public:
-    explicit Process(pid_t pid) : pid_(pid) {}
-    Process(const Process&) = delete;
-    Process& operator=(const Process&) = delete;
-    Process(Process&& other) noexcept : pid_(std::exchange(other.pid_, -1)), status_(other.status_) {}
-    Process& operator=(Process&& other) noexcept {
-        std::swap(pid_, other.pid_);
-        std::swap(status_, other.status_);
-        return *this;
-    }
-    ~Process() { (void)end(reap_limit); }
-
-    /// True when it is gone.
-    bool end(milliseconds limit) {
-        if (pid_ >= 0) ::kill(pid_, SIGKILL);
-        return gone_within(limit);
-    }
-
-    bool gone_within(milliseconds limit) {
-        for (const auto deadline = Clock::now() + limit; pid_ >= 0;) {
-            const pid_t reaped = ::waitpid(pid_, &status_, WNOHANG);
-            if (reaped == pid_ || (reaped < 0 && errno == ECHILD)) pid_ = -1;
-            if (pid_ < 0 || Clock::now() >= deadline) break;
-            std::this_thread::sleep_for(milliseconds(2));
-        }
-        return pid_ < 0;
-    }
-
-    /// How it ended.
-    std::string text() const {
-        if (pid_ >= 0) return "it closed its channel";
-        if (WIFSIGNALED(status_)) return "it was killed by signal " + std::to_string(WTERMSIG(status_));
-        return "it ended with status " + std::to_string(WEXITSTATUS(status_));
-    }
-
-private:
-    pid_t pid_;
-    int status_ = 0;
-};
-
-struct SpawnActions {
-    posix_spawn_file_actions_t actions{};
-    SpawnActions() { ::posix_spawn_file_actions_init(&actions); }
-    SpawnActions(const SpawnActions&) = delete;
-    SpawnActions& operator=(const SpawnActions&) = delete;
-    ~SpawnActions() { ::posix_spawn_file_actions_destroy(&actions); }
-};
-
-/// Starts it with the two descriptors, /dev/null as stdin and stdout, and our stderr. Signals that we block, it blocks.
-Result<pid_t> spawn(const std::string& program, const Fd& control, const Fd& memory) {
-    const std::string doing = "cannot start '" + program + "' as senvd's fetcher";
-    const Fd moved_control(::fcntl(control.get(), F_DUPFD_CLOEXEC, first_free_fd));
-    const Fd moved_memory(::fcntl(memory.get(), F_DUPFD_CLOEXEC, first_free_fd));
-    if (!moved_control || !moved_memory) return Error::sys(errno, doing);
-    SpawnActions spawning;
-    auto* actions = &spawning.actions;
-    int failed = ::posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (failed == 0) failed = ::posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (failed == 0) failed = ::posix_spawn_file_actions_adddup2(actions, moved_control.get(), fetcher_control_fd);
-    if (failed == 0) failed = ::posix_spawn_file_actions_adddup2(actions, moved_memory.get(), fetcher_memory_fd);
-    std::string name = "senvd";
-    std::string word = fetcher_word;
-    const std::array<char*, 3> words = {name.data(), word.data(), nullptr};
-    pid_t pid = -1;
-    if (failed == 0) failed = ::posix_spawn(&pid, program.c_str(), actions, nullptr, words.data(), environ);
-    if (failed != 0) return Error::sys(failed, doing);
-    return pid;
-}
-
-/// A process that ends when the folder answers, whatever it answers: one whose mount hangs holds up who opens it.
-Result<Process> look_into(const std::string& folder) {
-    const pid_t parent = ::getpid();
-    const pid_t pid = ::fork();
-    if (pid < 0) return Error::sys(errno, "cannot start a process that looks into '" + folder + "'");
-    if (pid > 0) return Process(pid);
-    // Of many threads only this one is here: no memory may be allocated. What senvd closes must not stay open here.
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    ::closefrom(0);
-    if (::getppid() != parent) ::_exit(0);
-    struct stat found = {};
-    const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (opened >= 0) (void)::fstat(opened, &found);
-    ::_exit(0);
-}
 
 /// One process, its channel and its memory. Shared by those who still use its memory after it is gone.
 struct Fetcher {
@@ -464,7 +370,7 @@ private:
         }
         find_hanging();
         std::erase_if(folders, [&](const std::string& folder) { return hanging_.contains(folder); });
-        Process process(SENV_TRY(spawn(config_.program, theirs, memory.fd())));
+        Process process = SENV_TRY(spawn_fetcher(config_.program, theirs, memory.fd()));
         auto fetcher = std::make_shared<Fetcher>(std::move(ours), std::move(memory), std::move(process));
         for (std::uint32_t i = 0; i < config_.transfers; ++i) {
             fetcher->slots.push_back(std::make_unique<Fetcher::Slot>(i, fetcher->memory.slot(i)));
@@ -544,7 +450,7 @@ private:
         const ssize_t got = ::recv(fetcher->control.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
         if (got < 0 && (errno == EINTR || errno == EAGAIN)) return {};
         if (got <= 0) {
-            (void)fetcher->process.gone_within(reap_limit);
+            (void)fetcher->process.gone_within(Process::reap_limit);
             return blame(fetcher->process.text());
         }
         frames.add({buffer_.data(), static_cast<std::size_t>(got)});
@@ -609,7 +515,7 @@ private:
         std::erase_if(lingering_, [](Process& process) { return process.gone_within(milliseconds(0)); });
         if (fetcher) {
             for (const auto& slot : fetcher->slots) slot->ring.wake();
-            if (!fetcher->process.end(reap_limit)) lingering_.push_back(std::move(fetcher->process));
+            if (!fetcher->process.end(Process::reap_limit)) lingering_.push_back(std::move(fetcher->process));
         }
         for (auto& query : refused) query.answer(again(query.origin, *lost));
     }
