@@ -191,6 +191,20 @@ JOB
     assert_no_drain
 }
 
+@test "HOME unset, or another user's: the home is the passwd entry's" {
+    local profile
+    profile=$(alice senv resolve -m hello.scm -C channels.scm)
+    for how in "-u HOME" HOME=/root; do
+        # shellcheck disable=SC2086 # two words
+        run -0 --separate-stderr alice env $how senv resolve -m hello.scm -C channels.scm
+        [[ $output == "$profile" ]]
+        # shellcheck disable=SC2086
+        run -0 alice env $how srun "${hello[@]}" senv-hello
+        says "senv-hello 1.0"
+    done
+    run -0 alice ls .cache/senv/keys
+}
+
 # --- nested steps
 
 @test "a nested step inherits, overrides, ignores, or may not inherit" {

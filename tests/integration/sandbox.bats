@@ -240,7 +240,7 @@ sys.exit(subprocess.run([sys.argv[1], "--fetcher"], preexec_fn=place, close_fds=
     start_tls_origin
     start_senvd
     run -1 provision "$profile"
-    says "${origins[0]}: " "certificate"
+    says "${origins[0]}: " "certificate" "trust the authority of that server's certificate" "SSL_CERT_FILE"
     stop_senvd
     SSL_CERT_FILE=$root/tls/ca.pem start_senvd
     run -0 provision "$profile"

@@ -94,6 +94,17 @@ spoiled() {
     spoiled "stall 20" "stalled"
 }
 @test "nar: redirect in circles" { spoiled "redirect /nar/again" "redirects more than 5 times"; }
+@test "a narinfo that is compressed is named, and how" {
+    lone_profile
+    local file
+    file=$root/main/$(basename "$profile" | cut -c1-32).narinfo
+    gzip "$file" && mv "$file.gz" "$file"
+    start_senvd
+    run -1 provision "$profile"
+    says "$main_url: its narinfo is compressed with gzip, want plain text" "without Content-Encoding"
+    stop_senvd
+}
+
 @test "nar: redirect to a file" { spoiled "redirect file:///etc/passwd" "neither http nor https"; }
 
 # each_in_turn PATH, RULE|TEXT lines from stdin: with this rule for PATH at the first server, and a second that refuses, the
