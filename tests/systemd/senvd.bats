@@ -172,6 +172,31 @@ journal_has() { [[ $(journal) == *"$1"* ]]; }
     [[ $(property senvd MemoryMax) == 1073741824 && $(property senvd OOMPolicy) == continue ]]
 }
 
+leased() { inside senv status --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["leases"]))'; }
+
+@test "what a process holds stays held when senvd stops, is restarted, or is killed" {
+    local profile holder leases
+    profile=$(<"$BATS_FILE_TMPDIR/profile")
+    inside systemctl start senvd
+    inside senv fetch "$profile"
+    inside senv run -p "$profile" -- sleep 300 3>&- &
+    wait_until eval '[[ $(leased) == 1 ]]'
+    leases=$(inside ls /run/senv/leases)
+    inside systemctl restart senvd
+    [[ $(leased) == 1 ]]
+    inside systemctl stop senvd
+    [[ $(inside ls /run/senv/leases) == "$leases" ]]
+    inside systemctl start senvd
+    [[ $(leased) == 1 ]]
+    inside kill -9 "$(property senvd MainPID)"
+    wait_until eval '[[ $(property senvd NRestarts) -eq 1 && $(property senvd ActiveState) == active ]]'
+    [[ $(leased) == 1 ]]
+    inside senv gc
+    inside ls "/var/lib/senv/store/${profile##*/}"
+    inside pkill -x sleep
+    wait_until eval '[[ $(leased) == 0 ]]'
+}
+
 @test "senvd --check: by hand, as root and as senvd's user" {
     run -0 inside senvd --check
     [[ $output == "/etc/senv/senvd.toml can be used: 1 origins"* ]]
