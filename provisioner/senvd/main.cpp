@@ -83,7 +83,7 @@ int run_fetcher() {
 int main(int argc, char** argv) {
     // senvd's children, started by itself.
     if (senv::is_fetcher(argc, argv)) return run_fetcher();
-    if (senv::is_plan_child(argc, argv)) return senv::plan_child_main(argv);
+    if (senv::is_plan_child(argc, argv)) ::_exit(senv::plan_child_main(argv));  // confined: no leak can be looked for
     CLI::App app("Fetches, checks and keeps the Guix environments of this node's Slurm jobs.", "senvd");
     std::string file = senv::default_config;
     app.add_option("--config", file, "The configuration")->capture_default_str();
