@@ -90,13 +90,13 @@ helps() {
     run -0 page man8/senvd.8
     says --config SIGHUP
     run -0 page man7/senv-options.7
-    says "senv-options - Guix environments in srun, sbatch and salloc" --env-manifest= --env-passthrough SLURM_ENV_MANIFEST
+    says "senv-options - Guix environments in srun, sbatch and salloc" --env-manifest= --env-passthrough SLURM_ENV_BUILD
 }
 
 @test "senvd --help names every option and signal" {
-    helps --config --version -- senvd
+    helps --check --config --version -- senvd
     says /etc/senv/senvd.toml SIGTERM SIGHUP \
-        "Exit status: 0 stopped by a signal, 1 it cannot run, 2 the command line makes no sense."
+        "Exit status: 0 stopped by a signal, 1 it cannot run, 2 the command line or the configuration makes no sense."
 }
 
 @test "exit status 2: the command line or a setting makes no sense" {
@@ -115,6 +115,9 @@ helps() {
     run -2 senv --config bad.toml config
     says "unknown key 'guiks'"
     run -2 senvd --nonsense
+    echo 'orgins = []' >bad.toml
+    run -2 senvd --config bad.toml
+    says "unknown key 'orgins'"
 }
 
 @test "exit status 1: it could not be done" {
@@ -123,7 +126,4 @@ helps() {
     run -1 senv status --socket "$PWD/nothing"
     says "cannot reach senvd"
     run -1 senv fetch --socket "$PWD/nothing" /gnu/store/88888888888888888888888888888888-profile
-    echo 'orgins = []' >bad.toml
-    run -1 senvd --config bad.toml
-    says "unknown key 'orgins'"
 }

@@ -147,5 +147,5 @@ refused_cheaply() {    # KIND TEXT
     run -0 provision "$profile"
     says "VARIABLE PATH=$profile/bin [:]"
     stop_senvd
-    nothing_in leases
+    no_leases
 }
