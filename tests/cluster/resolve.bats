@@ -297,7 +297,7 @@ END
 --transform with-latest=senv-hello -L /none|senv: cannot use modules in '/none'
 END
     resolve --packages gsl --tune no-such-cpu
-    error "compiler gcc@" " does not support micro-architecture no-such-cpu" "micro-architectures: " " skylake "
+    error "compiler gcc@" " does not support micro-architecture no-such-cpu" "micro-architectures: " " skylake, "
 }
 
 @test "resolve: without a channel file the Guix on the PATH answers, and another one is another key" {

@@ -97,8 +97,10 @@ void compare(const std::string& pattern, const std::string& text) {
     REQUIRE(seconds < 0.5 + work * 1e-6);
     if (pattern.find('\0') != pattern.npos || text.find('\0') != text.npos || !is_cheap_for_glibc(pattern)) return;
 
-    // With an anchor inside of what is repeated, glibc 2.36 may not end, or matches wrongly.
-    if (!ours && pattern.find_first_of("^$") != pattern.npos) return;
+    // With an anchor inside of what is repeated, glibc 2.36 may not end, or matches wrongly; and its "^" may match after a
+    // newline in the text, also without REG_NEWLINE ("[[:space:]]^").
+    const bool has_anchor = pattern.find_first_of("^$") != pattern.npos;
+    if (has_anchor && (!ours || text.find('\n') != text.npos)) return;
 
     regex_t compiled = {};
     const int code = ::regcomp(&compiled, pattern.c_str(), REG_EXTENDED | REG_NOSUB);
