@@ -2,7 +2,10 @@
 load helpers
 
 costly() {    # KIND: publishes it; prints its path
-    "$support/costly_profiles.py" "$root/main" --tools "$build/tests/support" --key "$golden/narinfo/signing-key.sec" "$1"
+    local files=400
+    [[ $build != */[at]san ]] || files=60    # sanitizers make a plan several times as slow, its limits stay
+    "$support/costly_profiles.py" "$root/main" --tools "$build/tests/support" --key "$golden/narinfo/signing-key.sec" \
+        --files "$files" "$1"
 }
 
 # ask_as UID PROFILE: another user's request. Its answer goes to $root/answer.UID.

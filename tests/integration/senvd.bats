@@ -313,6 +313,9 @@ gone_from_leases() { senv status --json | jq -e '.leases == []' >/dev/null && no
     mkdir "$root/state2"
     [[ $(id -u) -eq 0 ]] && chown 64001:64001 "$root/state2"
     run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/second.toml"
+    says "cannot use the folder for leases '$root/run/leases': another senvd is using it"
+    echo "lease_dir = '$root/state2/leases'" >>"$root/second.toml"
+    run -1 as_senv "$build/provisioner/senvd/senvd" --config "$root/second.toml"
     says "another senvd answers there"
     run -0 ask status
     kill_senvd
